@@ -1,1 +1,59 @@
-//! Placeholder.
+//! The controllers: each observes through informers, plans purely, and acts with preconditions. Knows
+//! only the API, never the store, the nodes or one another.
+//!
+//! Every controller is a folder with a `spawn(&Context, &mut JoinSet<()>)`, a pure plan and a thin act.
+//! To add one: its module and its line in [`run`].
+
+use std::path::PathBuf;
+
+use plinth_client::{Informers, Recorder};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+/// What every controller is given.
+#[derive(Clone)]
+pub struct Context {
+    /// The shared informers, and through them the client.
+    pub informers: Informers,
+    /// What differs from one cluster to the next.
+    pub config: ControllersConfig,
+    /// Ends all controllers.
+    pub shutdown: CancellationToken,
+}
+
+/// What the composition tells the controllers.
+#[derive(Debug, Clone)]
+pub struct ControllersConfig {
+    /// Directory under which local-path volumes are made, an absolute path.
+    pub local_path_base: PathBuf,
+    /// The name of the node this process runs on.
+    pub node_name: String,
+    /// The cluster's certificate authority, published to every namespace as `kube-root-ca.crt`.
+    pub cluster_ca_pem: String,
+}
+
+impl Context {
+    /// The client of the informers.
+    pub fn client(&self) -> kube::Client {
+        self.informers.client().clone()
+    }
+
+    /// A recorder whose events name `component` as their source.
+    pub fn recorder(&self, component: &str) -> Recorder {
+        Recorder::new(self.client(), component, "")
+    }
+}
+
+/// Runs all controllers until the context's shutdown.
+pub async fn run(context: Context) {
+    let mut tasks = JoinSet::new();
+    // One line each.
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            error!(%error, "a controller panicked");
+        }
+    }
+}
