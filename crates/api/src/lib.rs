@@ -1,1 +1,24 @@
-//! Placeholder.
+//! The API of the built-in kinds, as pure functions over JSON values: schemas, decoding, defaults, validation,
+//! patches, tables and documents. It refuses to know about storage, HTTP and the clock.
+
+mod decode;
+mod field;
+pub mod meta;
+pub mod names;
+pub mod openapi;
+pub mod patch;
+mod quantity;
+mod resource;
+mod resources;
+mod schema;
+mod selector;
+mod status;
+pub mod table;
+
+pub use decode::{BodyFormat, DecodeError, Decoded, FieldValidation, UnknownField, decode, prune};
+pub use field::{ErrorKind, FieldError, Path};
+pub use quantity::{Quantity, QuantityError};
+pub use resource::{ALL_VERBS, Column, Resource, Scope, Strategy, Subresource, catalogue, find, find_kind};
+pub use schema::{FieldSchema, Gvk, Type, TypeSchema, schema_of, semantically_equal};
+pub use selector::{FieldSelector, FieldTerm, Requirement, Selector, SelectorError};
+pub use status::{Cause, Details, Status};

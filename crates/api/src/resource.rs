@@ -1,0 +1,234 @@
+//! What the API server must know of a kind, as data plus one strategy. Pure: no I/O and no clock.
+
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::field::FieldError;
+use crate::{meta, resources};
+
+/// Where objects of a kind live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// In a namespace.
+    Namespaced,
+    /// In the cluster as a whole.
+    Cluster,
+}
+
+/// A path below an object that is served apart from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subresource {
+    /// `/status`: the same kind, only its status may change.
+    Status,
+    /// `/scale`: an autoscaling/v1 Scale.
+    Scale,
+    /// `/log`: a pod's log, plain text.
+    Log,
+    /// `/binding`: assigns a pod to a node.
+    Binding,
+    /// `/finalize`: a namespace's `spec.finalizers`.
+    Finalize,
+}
+
+impl Subresource {
+    /// The path segment.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Scale => "scale",
+            Self::Log => "log",
+            Self::Binding => "binding",
+            Self::Finalize => "finalize",
+        }
+    }
+
+    /// The verbs discovery lists for it, sorted.
+    pub fn verbs(self) -> &'static [&'static str] {
+        match self {
+            Self::Status | Self::Scale => &["get", "patch", "update"],
+            Self::Log => &["get"],
+            Self::Binding => &["create"],
+            Self::Finalize => &["update"],
+        }
+    }
+}
+
+/// One column of the Table form of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// The heading, in title case; kubectl prints it upper-case.
+    pub name: &'static str,
+    /// OpenAPI type: `string`, `integer`, `boolean`.
+    pub kind: &'static str,
+    /// OpenAPI format; `name` marks the column that identifies the object.
+    pub format: &'static str,
+    /// What the column shows.
+    pub description: &'static str,
+    /// 0 is always shown, 1 only with `-o wide`.
+    pub priority: i32,
+}
+
+/// A kind of object: how it is named, where it lives, what may be done with it.
+pub struct Resource {
+    /// API group; empty for the core group.
+    pub group: &'static str,
+    /// API version.
+    pub version: &'static str,
+    /// Kind, as in `StatefulSet`.
+    pub kind: &'static str,
+    /// Kind of a list, as in `StatefulSetList`.
+    pub list_kind: &'static str,
+    /// Path segment, as in `statefulsets`.
+    pub plural: &'static str,
+    /// Singular name, as in `statefulset`.
+    pub singular: &'static str,
+    /// Short names kubectl accepts, as in `sts`.
+    pub short_names: &'static [&'static str],
+    /// Categories kubectl accepts, as in `all`.
+    pub categories: &'static [&'static str],
+    /// Namespaced or cluster-wide.
+    pub scope: Scope,
+    /// The verbs discovery lists, sorted.
+    pub verbs: &'static [&'static str],
+    /// Subresources served below an object.
+    pub subresources: &'static [Subresource],
+    /// Columns of the Table form.
+    pub columns: &'static [Column],
+    /// The rules of this kind.
+    pub strategy: &'static dyn Strategy,
+}
+
+/// The verbs of a kind without restrictions, in discovery's order.
+pub const ALL_VERBS: &[&str] =
+    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// The rules of one kind. Every method has the body that fits a kind without special rules.
+///
+/// Objects are complete API objects with `apiVersion` and `kind`.
+pub trait Strategy: Sync {
+    /// Fills in API defaults. Idempotent; runs after every decode and patch, on create and update.
+    fn default(&self, _object: &mut Value) {}
+
+    /// Brings a new object into its first state: client-sent status dropped, `metadata.generation` where kept.
+    fn prepare_create(&self, _object: &mut Value) {}
+
+    /// Takes from `old` what a main-resource update may not change, and counts the generation.
+    fn prepare_update(&self, _new: &mut Value, _old: &Value) {}
+
+    /// Faults of a new object, besides those of its metadata.
+    fn validate(&self, _object: &Value) -> Vec<FieldError> {
+        Vec::new()
+    }
+
+    /// Faults of an update, besides those of its metadata.
+    fn validate_update(&self, _new: &Value, _old: &Value) -> Vec<FieldError> {
+        Vec::new()
+    }
+
+    /// Takes from `old` everything a status update may not change.
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        resources::keep_all_but_status(new, old);
+    }
+
+    /// Faults of a status update, besides those of its metadata.
+    fn validate_status_update(&self, _new: &Value, _old: &Value) -> Vec<FieldError> {
+        Vec::new()
+    }
+
+    /// Texts for `Warning` headers of a create (`old` is `None`) or an update.
+    fn warnings(&self, _new: &Value, _old: Option<&Value>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The cells of a Table row, one per column.
+    fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        vec![meta::name(object).into(), crate::table::age(object, now)]
+    }
+
+    /// Fields a field selector may name, besides `metadata.name` and `metadata.namespace` (K-23).
+    fn selectable_fields(&self, _object: &Value) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// The seconds a deletion is graceful for; `None` deletes at once.
+    fn grace_period(&self, _object: &Value, _requested: Option<i64>) -> Option<i64> {
+        None
+    }
+
+    /// Whether an update without a resourceVersion overwrites.
+    fn unconditional_update(&self) -> bool {
+        true
+    }
+
+    /// Whether a PUT of an absent object creates it.
+    fn create_on_update(&self) -> bool {
+        false
+    }
+
+    /// The rule `metadata.name` follows.
+    fn name_rule(&self) -> crate::names::Rule {
+        crate::names::dns1123_subdomain
+    }
+}
+
+impl Resource {
+    /// `v1` or `apps/v1`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// `pods` or `statefulsets.apps`, as messages name the resource.
+    pub fn group_resource(&self) -> String {
+        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+    }
+
+    /// Whether objects live in namespaces.
+    pub fn namespaced(&self) -> bool {
+        self.scope == Scope::Namespaced
+    }
+
+    /// Whether the subresource is served for this kind.
+    pub fn has(&self, subresource: Subresource) -> bool {
+        self.subresources.contains(&subresource)
+    }
+
+    /// All faults of a new object: metadata first, then the kind's own.
+    pub fn validate_create(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = meta::validate(object, self.scope, self.strategy.name_rule());
+        errors.extend(self.strategy.validate(object));
+        errors
+    }
+
+    /// All faults of an update of the main resource.
+    pub fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = meta::validate_update(new, old);
+        errors.extend(self.strategy.validate_update(new, old));
+        errors
+    }
+
+    /// All faults of an update of `/status`.
+    pub fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = meta::validate_update(new, old);
+        errors.extend(self.strategy.validate_status_update(new, old));
+        errors
+    }
+}
+
+static CATALOGUE: LazyLock<Vec<Resource>> = LazyLock::new(resources::all);
+
+/// Every kind the cluster stores, in the order discovery lists them.
+pub fn catalogue() -> &'static [Resource] {
+    &CATALOGUE
+}
+
+/// The kind served at `/apis/<group>/<version>/<plural>`.
+pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
+    catalogue().iter().find(|r| r.group == group && r.version == version && r.plural == plural)
+}
+
+/// The kind of objects with this group, version and kind.
+pub fn find_kind(group: &str, version: &str, kind: &str) -> Option<&'static Resource> {
+    catalogue().iter().find(|r| r.group == group && r.version == version && r.kind == kind)
+}

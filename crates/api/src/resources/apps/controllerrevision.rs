@@ -1,0 +1,27 @@
+//! ControllerRevision (apps/v1).
+
+use crate::resource::{Resource, Scope, Strategy, ALL_VERBS};
+use crate::resources::columns::NAME_AND_AGE;
+
+/// The kind's description.
+pub(crate) fn resource() -> Resource {
+    Resource {
+        group: "apps",
+        version: "v1",
+        kind: "ControllerRevision",
+        list_kind: "ControllerRevisionList",
+        plural: "controllerrevisions",
+        singular: "controllerrevision",
+        short_names: &[],
+        categories: &[],
+        scope: Scope::Namespaced,
+        verbs: ALL_VERBS,
+        subresources: &[],
+        columns: NAME_AND_AGE,
+        strategy: &Rules,
+    }
+}
+
+struct Rules;
+
+impl Strategy for Rules {}

@@ -1,0 +1,27 @@
+//! Lease (coordination.k8s.io/v1).
+
+use crate::resource::{Resource, Scope, Strategy, ALL_VERBS};
+use crate::resources::columns::NAME_AND_AGE;
+
+/// The kind's description.
+pub(crate) fn resource() -> Resource {
+    Resource {
+        group: "coordination.k8s.io",
+        version: "v1",
+        kind: "Lease",
+        list_kind: "LeaseList",
+        plural: "leases",
+        singular: "lease",
+        short_names: &[],
+        categories: &[],
+        scope: Scope::Namespaced,
+        verbs: ALL_VERBS,
+        subresources: &[],
+        columns: NAME_AND_AGE,
+        strategy: &Rules,
+    }
+}
+
+struct Rules;
+
+impl Strategy for Rules {}

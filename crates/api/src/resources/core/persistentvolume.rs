@@ -1,0 +1,27 @@
+//! PersistentVolume (core/v1).
+
+use crate::resource::{Resource, Scope, Strategy, Subresource, ALL_VERBS};
+use crate::resources::columns::NAME_AND_AGE;
+
+/// The kind's description.
+pub(crate) fn resource() -> Resource {
+    Resource {
+        group: "",
+        version: "v1",
+        kind: "PersistentVolume",
+        list_kind: "PersistentVolumeList",
+        plural: "persistentvolumes",
+        singular: "persistentvolume",
+        short_names: &["pv"],
+        categories: &[],
+        scope: Scope::Cluster,
+        verbs: ALL_VERBS,
+        subresources: &[Subresource::Status],
+        columns: NAME_AND_AGE,
+        strategy: &Rules,
+    }
+}
+
+struct Rules;
+
+impl Strategy for Rules {}

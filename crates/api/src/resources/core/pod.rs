@@ -1,0 +1,27 @@
+//! Pod (core/v1).
+
+use crate::resource::{Resource, Scope, Strategy, Subresource, ALL_VERBS};
+use crate::resources::columns::NAME_AND_AGE;
+
+/// The kind's description.
+pub(crate) fn resource() -> Resource {
+    Resource {
+        group: "",
+        version: "v1",
+        kind: "Pod",
+        list_kind: "PodList",
+        plural: "pods",
+        singular: "pod",
+        short_names: &["po"],
+        categories: &["all"],
+        scope: Scope::Namespaced,
+        verbs: ALL_VERBS,
+        subresources: &[Subresource::Binding, Subresource::Log, Subresource::Status],
+        columns: NAME_AND_AGE,
+        strategy: &Rules,
+    }
+}
+
+struct Rules;
+
+impl Strategy for Rules {}
