@@ -3,7 +3,7 @@
 //!
 //! One bridge carries a veth pair for every sandbox; addresses come from this node's range and are
 //! written down as lease files, so a restarted daemon finds every sandbox with the address it had.
-//! Virtual addresses (the API's and the DNS server's) sit on a dummy link, and both cluster ranges
+//! Virtual addresses (the API's and the DNS server's) sit on the bridge, and both cluster ranges
 //! carry an unreachable route: a packet that no more specific route takes dies on this host.
 
 mod cidr;

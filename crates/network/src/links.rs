@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use futures::TryStreamExt;
 use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
-use rtnetlink::{Handle, LinkBridge, LinkDummy, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use crate::{Ipv4Cidr, netns};
 
@@ -103,12 +103,14 @@ impl Links {
         self.index(name).await?.ok_or_else(|| LinkError::Vanished(name.to_owned()))
     }
 
-    /// Makes the bridge `name` with `gateway` as its address in `range`.
+    /// Makes the bridge `name` with `gateway` as its address in `range`, and with `vips`, each as a
+    /// single host: addresses of this host that pods find on their own link.
     pub(crate) async fn ensure_bridge(
         &self,
         name: &str,
         gateway: Ipv4Addr,
         range: Ipv4Cidr,
+        vips: &[Ipv4Addr],
     ) -> Result<u32, LinkError> {
         if self.index(name).await?.is_none() {
             // A fixed address: otherwise the bridge takes over the lowest of its ports', and neighbours'
@@ -119,21 +121,10 @@ impl Links {
         let index = self.existing(name).await?;
         self.set_up(index, name).await?;
         self.ensure_address(index, name, gateway, range.prefix()).await?;
+        for vip in vips {
+            self.ensure_address(index, name, *vip, 32).await?;
+        }
         Ok(index)
-    }
-
-    /// Makes the dummy link `name` that holds `addresses`, each as a single host, and nothing else.
-    pub(crate) async fn ensure_dummy(&self, name: &str, addresses: &[Ipv4Addr]) -> Result<(), LinkError> {
-        if self.index(name).await?.is_none() {
-            let dummy = LinkDummy::new(name).up().build();
-            self.handle.link().add(dummy).execute().await.map_err(step(format!("making link {name}")))?;
-        }
-        let index = self.existing(name).await?;
-        self.set_up(index, name).await?;
-        for address in addresses {
-            self.ensure_address(index, name, *address, 32).await?;
-        }
-        Ok(())
     }
 
     /// Routes `range` to nowhere, should no other route take it.

@@ -20,15 +20,13 @@ pub struct NetworkConfig {
     pub state_dir: PathBuf,
     /// Name of the bridge, at most 15 bytes.
     pub bridge: String,
-    /// Name of the dummy link that holds `vips`, at most 15 bytes.
-    pub vip_link: String,
     /// The range of this node's pods. Its second address is the bridge's: the pods' gateway.
     pub node_cidr: Ipv4Cidr,
     /// The range of all pods of the cluster.
     pub cluster_cidr: Ipv4Cidr,
     /// The range of service addresses.
     pub service_cidr: Ipv4Cidr,
-    /// Service addresses that this host itself answers on.
+    /// Service addresses that this host itself answers on; the bridge holds them.
     pub vips: Vec<Ipv4Addr>,
 }
 
@@ -99,8 +97,7 @@ impl Network {
         // Routes first: from here on nothing of the cluster's ranges can leave the host.
         links.ensure_unreachable(config.cluster_cidr).await?;
         links.ensure_unreachable(config.service_cidr).await?;
-        let bridge = links.ensure_bridge(&config.bridge, gateway, config.node_cidr).await?;
-        links.ensure_dummy(&config.vip_link, &config.vips).await?;
+        let bridge = links.ensure_bridge(&config.bridge, gateway, config.node_cidr, &config.vips).await?;
         let path = "/proc/sys/net/ipv4/ip_forward";
         fs::write(path, "1").map_err(|source| NetworkError::Sysctl { path, source })?;
         masquerade::install(config.cluster_cidr, config.service_cidr)?;
@@ -153,7 +150,6 @@ impl Network {
             }
         }
         links.remove(&config.bridge).await?;
-        links.remove(&config.vip_link).await?;
         masquerade::remove()?;
         links.remove_unreachable(config.cluster_cidr).await?;
         links.remove_unreachable(config.service_cidr).await?;
