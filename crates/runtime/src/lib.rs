@@ -2,12 +2,16 @@
 //! CRI; knows nothing of the Kubernetes API.
 
 mod error;
+mod images;
 mod oneshot;
 mod runtime;
 mod shim;
 mod types;
 
 pub use error::{Result, RuntimeError};
+pub use images::{
+    Archive, Compression, Digest, Image, ImageConfig, ImageError, ImageName, ImageStore, Layer, Removed,
+};
 pub use oneshot::{Output, RunOnce, RunOnceError, run_once};
 pub use runtime::Runtime;
 pub use shim::shim_main;
