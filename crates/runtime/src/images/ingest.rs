@@ -1,5 +1,6 @@
 //! The one way content enters the store: it is made in a staging directory, then published all at once.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -22,8 +23,11 @@ pub(super) struct Ingest {
     store: ImageStore,
     directory: PathBuf,
     next: u64,
-    layers: Vec<(Digest, PathBuf)>,
-    blobs: Vec<(Digest, PathBuf)>,
+    /// Made here; an image may mention one layer several times.
+    taken: BTreeMap<Digest, Layer>,
+    /// Not yet at their places.
+    layers: BTreeMap<Digest, PathBuf>,
+    blobs: BTreeMap<Digest, PathBuf>,
     /// Shared: as long as somebody brings content in, nobody sweeps.
     _no_sweep: File,
 }
@@ -54,7 +58,15 @@ impl Ingest {
         let name = format!("{}-{now}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = store.images_path("staging").join(name);
         fs::create_dir(&directory).map_err(ImageError::io("create directory", &directory))?;
-        Ok(Self { store: store.clone(), directory, next: 0, layers: Vec::new(), blobs: Vec::new(), _no_sweep: no_sweep })
+        Ok(Self {
+            store: store.clone(),
+            directory,
+            next: 0,
+            taken: BTreeMap::new(),
+            layers: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            _no_sweep: no_sweep,
+        })
     }
 
     /// A new path in the staging directory.
@@ -95,7 +107,7 @@ impl Ingest {
             delete_tree(&root)?;
             return Err(mismatch(what, expected, &diff_id));
         }
-        self.layers.push((diff_id.clone(), root));
+        self.layers.insert(diff_id.clone(), root);
         let path = if archive.path.starts_with(&self.directory) {
             archive.path.clone()
         } else {
@@ -105,9 +117,9 @@ impl Ingest {
             }
             copy.path
         };
-        self.blobs.push((archive.digest.clone(), path));
+        self.blobs.insert(archive.digest.clone(), path);
         let archive = Archive { digest: archive.digest.clone(), size: archive.size, compression };
-        Ok(Layer { diff_id, size: unpacked.size, archive: Some(archive) })
+        Ok(self.take(Layer { diff_id, size: unpacked.size, archive: Some(archive) }))
     }
 
     /// Makes a directory in staging that overlayfs or a copy has filled into a layer. `lowers` are the layers below it,
@@ -121,8 +133,8 @@ impl Ingest {
             delete_tree(&upper)?;
             return Ok(known);
         }
-        self.layers.push((diff_id.clone(), upper));
-        Ok(Layer { diff_id, size, archive: None })
+        self.layers.insert(diff_id.clone(), upper);
+        Ok(self.take(Layer { diff_id, size, archive: None }))
     }
 
     /// Makes the layers and blobs taken in so far durable and moves them to their places, where the builder finds them
@@ -133,10 +145,10 @@ impl Ingest {
         }
         let directory = File::open(&self.directory).map_err(ImageError::io("open", &self.directory))?;
         rustix::fs::syncfs(&directory).map_err(ImageError::io("flush", &self.directory))?;
-        for (diff_id, staged) in self.layers.drain(..) {
+        for (diff_id, staged) in std::mem::take(&mut self.layers) {
             move_unless_there(&staged, &self.store.layer_path(&diff_id))?;
         }
-        for (digest, staged) in self.blobs.drain(..) {
+        for (digest, staged) in std::mem::take(&mut self.blobs) {
             move_unless_there(&staged, &self.store.blob_path(&digest))?;
         }
         sync_directory(&self.store.layers_path())?;
@@ -147,7 +159,7 @@ impl Ingest {
     pub(super) fn publish(mut self, images: Vec<NewImage>) -> Result<Vec<Image>> {
         for image in &images {
             let config = self.spool(image.config.as_slice())?;
-            self.blobs.push((config.digest, config.path));
+            self.blobs.insert(config.digest, config.path);
         }
         self.settle()?;
         self.store.inner.index.change(|index| {
@@ -162,8 +174,16 @@ impl Ingest {
         })
     }
 
-    /// What is known of a layer that is here already: unpacked earlier in this work, or part of an image.
+    fn take(&mut self, layer: Layer) -> Layer {
+        self.taken.insert(layer.diff_id.clone(), layer.clone());
+        layer
+    }
+
+    /// What is known of a layer that is here already: made earlier in this work, or part of an image.
     fn known_layer(&self, diff_id: &Digest) -> Result<Option<Layer>> {
+        if let Some(taken) = self.taken.get(diff_id) {
+            return Ok(Some(taken.clone()));
+        }
         if !self.store.layer_path(diff_id).is_dir() {
             return Ok(None);
         }

@@ -59,7 +59,7 @@ fn hard_links_reach_only_files_of_the_layer() {
         Tar::new().hard_link("link", &format!("../../..{target}")),
     ] {
         let error = refused(&Fixture::new(), tar);
-        assert!(error.contains("link"), "{error}");
+        assert!(error.contains("refused"), "{error}");
     }
 }
 
