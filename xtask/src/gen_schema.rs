@@ -147,12 +147,14 @@ fn print(definitions: &BTreeMap<String, Definition>) -> Result<String> {
     let mut out = String::from(
         "//! The schema table. Written by `cargo run -p xtask -- gen-schema`; not edited by hand.\n\n\
          #![allow(clippy::all, clippy::pedantic)]\n\n\
-         use super::Type::*;\nuse super::{FieldSchema, Gvk, TypeSchema, f, t};\n\n\
+         use super::Type::*;\nuse super::{Gvk, TypeSchema, f, t};\n\n\
          pub(super) static KINDS: &[(Gvk, &TypeSchema)] = &[\n",
     );
     let mut kinds = BTreeMap::new();
     for name in &reached {
-        if let [gvk] = definitions[*name].gvks.as_slice() {
+        // Types that all groups share, such as DeleteOptions, are found under the core group.
+        let gvks = definitions[*name].gvks.as_slice();
+        if let Some(gvk) = gvks.iter().find(|gvk| gvks.len() == 1 || (gvk.group.is_empty() && gvk.version == "v1")) {
             kinds.insert((&gvk.group, &gvk.version, &gvk.kind), &idents[name]);
         }
     }

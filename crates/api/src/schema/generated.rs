@@ -3,7 +3,7 @@
 #![allow(clippy::all, clippy::pedantic)]
 
 use super::Type::*;
-use super::{FieldSchema, Gvk, TypeSchema, f, t};
+use super::{Gvk, TypeSchema, f, t};
 
 pub(super) static KINDS: &[(Gvk, &TypeSchema)] = &[
 (Gvk::of("","v1","APIGroup"),&META_V1_APIGROUP),
@@ -15,6 +15,7 @@ pub(super) static KINDS: &[(Gvk, &TypeSchema)] = &[
 (Gvk::of("","v1","ComponentStatusList"),&CORE_V1_COMPONENTSTATUSLIST),
 (Gvk::of("","v1","ConfigMap"),&CORE_V1_CONFIGMAP),
 (Gvk::of("","v1","ConfigMapList"),&CORE_V1_CONFIGMAPLIST),
+(Gvk::of("","v1","DeleteOptions"),&META_V1_DELETEOPTIONS),
 (Gvk::of("","v1","Endpoints"),&CORE_V1_ENDPOINTS),
 (Gvk::of("","v1","EndpointsList"),&CORE_V1_ENDPOINTSLIST),
 (Gvk::of("","v1","Event"),&CORE_V1_EVENT),
@@ -44,6 +45,7 @@ pub(super) static KINDS: &[(Gvk, &TypeSchema)] = &[
 (Gvk::of("","v1","ServiceAccountList"),&CORE_V1_SERVICEACCOUNTLIST),
 (Gvk::of("","v1","ServiceList"),&CORE_V1_SERVICELIST),
 (Gvk::of("","v1","Status"),&META_V1_STATUS),
+(Gvk::of("","v1","WatchEvent"),&META_V1_WATCHEVENT),
 (Gvk::of("admissionregistration.k8s.io","v1","MutatingAdmissionPolicy"),&ADMISSIONREGISTRATION_V1_MUTATINGADMISSIONPOLICY),
 (Gvk::of("admissionregistration.k8s.io","v1","MutatingAdmissionPolicyBinding"),&ADMISSIONREGISTRATION_V1_MUTATINGADMISSIONPOLICYBINDING),
 (Gvk::of("admissionregistration.k8s.io","v1","MutatingAdmissionPolicyBindingList"),&ADMISSIONREGISTRATION_V1_MUTATINGADMISSIONPOLICYBINDINGLIST),

@@ -1,0 +1,46 @@
+//! Reads YAML bodies the way Kubernetes does: YAML 1.1 booleans, octal modes, merge keys.
+//! It refuses to know schemas.
+
+use serde_saphyr::DuplicateKeyPolicy;
+
+use super::Node;
+
+/// A YAML document as a tree; of fields given twice only the last is left.
+pub(super) struct Parsed {
+    pub(super) node: Node,
+    /// One text for all fields given twice, if any.
+    pub(super) duplicates: Option<String>,
+}
+
+/// Parses the document; the error is the text clients get.
+pub(super) fn parse(body: &[u8]) -> Result<Parsed, String> {
+    let text = String::from_utf8_lossy(body);
+    let options = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+    };
+    let parsed: Option<Node> = serde_saphyr::from_str_with_options(&text, options).map_err(|error| describe(&error))?;
+    let mut duplicates = Vec::new();
+    let value = parsed.unwrap_or(Node::Null).into_value(&mut String::new(), &mut duplicates);
+    let duplicates = (!duplicates.is_empty()).then(|| {
+        let lines: Vec<_> = duplicates
+            .iter()
+            .map(|path| {
+                let key = path.rsplit(['.', ']']).next().unwrap_or(path);
+                format!("key {key:?} already set in map")
+            })
+            .collect();
+        format!("yaml: unmarshal errors:\n  {}", lines.join("\n  "))
+    });
+    Ok(Parsed { node: Node::from(value), duplicates })
+}
+
+fn describe(error: &serde_saphyr::Error) -> String {
+    let error = error.without_snippet();
+    let text = error.to_string();
+    let text = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    match error.location() {
+        Some(location) => format!("yaml: line {}: {text}", location.line()),
+        None => format!("yaml: {text}"),
+    }
+}
