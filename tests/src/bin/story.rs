@@ -1,0 +1,51 @@
+//! `make demo`: plays the kubia story in a lab of its own and shows every command.
+//!
+//! Usage: `story [KUBECTL]`. The `plinth` binary is the one beside this program.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use plinth_lab::Lab;
+use plinth_tests::story::{Cast, play};
+
+fn main() -> ExitCode {
+    let told = match env::var_os("LAB_DIR") {
+        None => in_a_lab(),
+        Some(directory) => tell(Path::new(&directory)).map(|()| 0),
+    };
+    match told {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("story: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Starts this program once more, inside a lab, and checks that the lab can be cleared away.
+fn in_a_lab() -> Result<i32> {
+    let lab = Lab::new()?;
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let code = lab.run(&env::current_exe()?, &arguments)?;
+    lab.close()?;
+    Ok(code)
+}
+
+fn tell(directory: &Path) -> Result<()> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the project has a directory")?;
+    let plinth = env::current_exe()?.with_file_name("plinth");
+    let kubectl = env::args_os().nth(1).map_or_else(|| project.join("target/tools/kubectl"), PathBuf::from);
+    let kubectl = kubectl.canonicalize().with_context(|| format!("{}: run scripts/setup.sh first", kubectl.display()))?;
+    ensure!(plinth.exists(), "{} is missing: build it first (cargo build -p plinth)", plinth.display());
+    play(Cast {
+        plinth,
+        kubectl,
+        project: project.to_owned(),
+        directory: directory.to_owned(),
+        cgroup_root: env::var("LAB_CGROUP").context("LAB_CGROUP is not set: this is not a lab")?,
+    })
+}
