@@ -4,6 +4,24 @@
 //! Every controller is a folder with a `spawn(&Context, &mut JoinSet<()>)`, a pure plan and a thin act.
 //! To add one: its module and its line in [`run`].
 
+mod endpoints;
+mod endpointslice;
+mod garbage_collector;
+mod history;
+mod kinds;
+mod local_path;
+mod namespace;
+mod node_lifecycle;
+mod pod_gc;
+mod protection;
+mod root_ca;
+mod serviceaccount;
+mod statefulset;
+#[cfg(test)]
+mod testing;
+mod volume_binder;
+mod writes;
+
 use std::path::PathBuf;
 
 use plinth_client::{Informers, Recorder};
@@ -49,6 +67,19 @@ impl Context {
 pub async fn run(context: Context) {
     let mut tasks = JoinSet::new();
     // One line each.
+    statefulset::spawn(&context, &mut tasks);
+    endpoints::spawn(&context, &mut tasks);
+    endpointslice::spawn(&context, &mut tasks);
+    volume_binder::spawn(&context, &mut tasks);
+    local_path::spawn(&context, &mut tasks);
+    protection::spawn(&context, &mut tasks);
+    let kinds = kinds::Kinds::new(&context.informers);
+    garbage_collector::spawn(&context, &kinds, &mut tasks);
+    namespace::spawn(&context, &kinds, &mut tasks);
+    serviceaccount::spawn(&context, &mut tasks);
+    root_ca::spawn(&context, &mut tasks);
+    pod_gc::spawn(&context, &mut tasks);
+    node_lifecycle::spawn(&context, &mut tasks);
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended
             && error.is_panic()

@@ -1,0 +1,5 @@
+//! The controller's promises, played on a small API in memory.
+
+mod scenario;
+mod scenarios;
+mod simulation;
