@@ -1,0 +1,66 @@
+//! Writes with preconditions, and what their refusals mean to a controller. Knows no kind.
+
+use kube::{
+    Resource, ResourceExt,
+    api::{DeleteParams, Preconditions},
+};
+use plinth_client::ApiError;
+
+/// Reads the answer to a conditional write: `None` when somebody else was faster.
+///
+/// A conflict or a missing object means that the object changed after it was observed. That change
+/// comes through the informer and brings the key back, so there is nothing to retry.
+pub(crate) fn unless_outrun<T>(answer: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
+    match answer {
+        Ok(written) => Ok(Some(written)),
+        Err(error) if error.is_conflict() || error.is_not_found() || error.is_already_exists() => {
+            tracing::debug!(%error, "a write was outrun");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The revision a written object carries; 0, which every informer has seen, when it carries none.
+pub(crate) fn revision<K: Resource>(object: &K) -> u64 {
+    object
+        .meta()
+        .resource_version
+        .as_deref()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}
+
+/// A background deletion that hits only the object with that UID (G-4).
+pub(crate) fn delete_only(uid: &str) -> DeleteParams {
+    DeleteParams::background().preconditions(Preconditions {
+        uid: Some(uid.to_owned()),
+        resource_version: None,
+    })
+}
+
+/// Namespace and name, the key of most work queues.
+pub(crate) type Name = (String, String);
+
+/// The key of a namespaced object.
+pub(crate) fn name_of<K: Resource>(object: &K) -> Name {
+    (
+        object.namespace().unwrap_or_default(),
+        object.meta().name.clone().unwrap_or_default(),
+    )
+}
+
+/// Whether deletion has begun.
+pub(crate) fn is_terminating<K: Resource>(object: &K) -> bool {
+    object.meta().deletion_timestamp.is_some()
+}
+
+/// Whether a finalizer is on the object.
+pub(crate) fn has_finalizer<K: Resource>(object: &K, finalizer: &str) -> bool {
+    object.finalizers().iter().any(|held| held == finalizer)
+}
+
+/// The value of an annotation.
+pub(crate) fn annotation<'a, K: Resource>(object: &'a K, key: &str) -> Option<&'a str> {
+    object.annotations().get(key).map(String::as_str)
+}
