@@ -1,0 +1,156 @@
+//! The OpenAPI documents of the built-in groups, printed from the catalogue and the schema table on demand.
+//! It refuses to keep them in memory.
+
+mod descriptions;
+mod operations;
+mod schemas;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::resource::{Resource, catalogue};
+use crate::schema::{TypeSchema, schema_of, type_named};
+use descriptions::Descriptions;
+
+/// The two forms of an OpenAPI document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// OpenAPI 2.0, "swagger".
+    V2,
+    /// OpenAPI 3.0.
+    V3,
+}
+
+/// The document of `/openapi/v3`: where each document is, with a hash by which clients keep it.
+pub fn v3_index() -> Value {
+    let paths: Map<String, Value> = hashes()
+        .iter()
+        .map(|(path, hash)| {
+            (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
+        })
+        .collect();
+    json!({ "paths": paths })
+}
+
+/// The hash that [`v3_index`] shows for a path, for `ETag`s and `Expires`; `None` when there is no such document.
+pub fn v3_hash(path: &str) -> Option<&'static str> {
+    hashes().get(path).map(String::as_str)
+}
+
+/// The OpenAPI v3 document of a path below `/openapi/v3/` (`api/v1`, `apis/apps/v1`, but also `apis` and `version`)
+/// as JSON, or `None` when there is no such document.
+///
+/// The document is made anew by each call, in the order of ten milliseconds; callers should not make it when the
+/// client already has the one with this hash.
+pub fn v3(path: &str) -> Option<Vec<u8>> {
+    let part = parts().into_iter().find(|part| part.path == path)?;
+    let mut document = json!({"openapi": "3.0.0"});
+    fill(&mut document, &[part], &Descriptions::load(), Dialect::V3);
+    Some(document.to_string().into_bytes())
+}
+
+/// The OpenAPI v2 document of all groups as JSON.
+pub fn v2() -> Vec<u8> {
+    let mut document = json!({"swagger": "2.0"});
+    fill(&mut document, &parts(), &Descriptions::load(), Dialect::V2);
+    document.to_string().into_bytes()
+}
+
+/// Hashes by path. Only they are kept; the documents are made once for them.
+fn hashes() -> &'static BTreeMap<String, String> {
+    static HASHES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+    HASHES.get_or_init(|| {
+        let descriptions = Descriptions::load();
+        parts()
+            .into_iter()
+            .map(|part| {
+                let path = part.path.clone();
+                let mut document = json!({});
+                fill(&mut document, &[part], &descriptions, Dialect::V3);
+                let digest = Sha256::digest(document.to_string());
+                (path, digest.iter().map(|byte| format!("{byte:02X}")).collect())
+            })
+            .collect()
+    })
+}
+
+/// What one v3 document is about.
+struct Part {
+    /// Below `/openapi/v3/`, and with a slash at either end the path of the discovery document.
+    path: String,
+    /// What the discovery document of the path is called and which type it has.
+    discovery: (String, &'static str, &'static str),
+    tag: String,
+    /// The kinds of the group-version; none for documents that are only about discovery.
+    resources: Vec<&'static Resource>,
+}
+
+fn parts() -> Vec<Part> {
+    let discovery = |path: &str, tag: &str, operation: String, what, answer| Part {
+        path: path.to_owned(),
+        discovery: (operation, what, answer),
+        tag: tag.to_owned(),
+        resources: Vec::new(),
+    };
+    let versions = "get available API versions";
+    let mut parts = vec![
+        discovery("api", "core", "getCoreAPIVersions".to_owned(), versions, "meta.v1.APIVersions"),
+        discovery("apis", "apis", "getAPIVersions".to_owned(), versions, "meta.v1.APIGroupList"),
+        discovery("version", "version", "getCodeVersion".to_owned(), "get the version information", "version.Info"),
+    ];
+    let groups: BTreeSet<&str> =
+        catalogue().iter().map(|resource| resource.group).filter(|group| !group.is_empty()).collect();
+    parts.extend(groups.into_iter().map(|group| {
+        let (tag, name) = (operations::tag(group, ""), operations::camel(group, ""));
+        discovery(&format!("apis/{group}"), &tag, format!("get{name}APIGroup"), "get information of a group", "meta.v1.APIGroup")
+    }));
+    let mut versions: BTreeMap<(&str, &str), Vec<&'static Resource>> = BTreeMap::new();
+    for resource in catalogue() {
+        versions.entry((resource.group, resource.version)).or_default().push(resource);
+    }
+    parts.extend(versions.into_iter().map(|((group, version), resources)| Part {
+        path: operations::root(group, version),
+        discovery: (
+            format!("get{}APIResources", operations::camel(group, version)),
+            "get available resources",
+            "meta.v1.APIResourceList",
+        ),
+        tag: operations::tag(group, version),
+        resources,
+    }));
+    parts
+}
+
+/// Writes paths and definitions into a document.
+fn fill(document: &mut Value, parts: &[Part], descriptions: &Descriptions, dialect: Dialect) {
+    let mut paths = Map::new();
+    let mut types: Vec<&'static TypeSchema> = Vec::new();
+    for part in parts {
+        let (operation, what, answer) = &part.discovery;
+        let answer = type_named(&format!("io.k8s.apimachinery.pkg.apis.{answer}"))
+            .or_else(|| type_named(&format!("io.k8s.apimachinery.pkg.{answer}")));
+        types.extend(answer);
+        paths.insert(
+            format!("/{}/", part.path),
+            operations::discovery(operation, what, answer, &part.tag, dialect),
+        );
+        for resource in &part.resources {
+            types.extend(schema_of(resource.group, resource.version, resource.kind));
+            types.extend(schema_of(resource.group, resource.version, resource.list_kind));
+            operations::add(&mut paths, &mut types, resource, &part.tag, dialect);
+        }
+    }
+    let definitions = schemas::definitions(types, descriptions, dialect);
+    document["info"] = json!({"title": "Kubernetes", "version": "v1.36.2"});
+    document["paths"] = Value::Object(paths);
+    match dialect {
+        Dialect::V2 => document["definitions"] = definitions,
+        Dialect::V3 => document["components"] = json!({ "schemas": definitions }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

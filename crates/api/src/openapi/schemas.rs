@@ -1,0 +1,198 @@
+//! Prints types of the schema table as OpenAPI schemas. It refuses to know which types a document needs.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::Dialect;
+use super::descriptions::Descriptions;
+use crate::schema::{FieldSchema, Topology, Type, TypeSchema};
+
+const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+const FIELDS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1";
+const MICRO_TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime";
+const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+const RAW: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
+const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
+
+/// A reference to a definition.
+pub(super) fn reference(name: &str, dialect: Dialect) -> Value {
+    let folder = match dialect {
+        Dialect::V2 => "definitions",
+        Dialect::V3 => "components/schemas",
+    };
+    json!({"$ref": format!("#/{folder}/{name}")})
+}
+
+/// The definitions of these types and of everything that they reach.
+pub(super) fn definitions(
+    roots: Vec<&'static TypeSchema>,
+    descriptions: &Descriptions,
+    dialect: Dialect,
+) -> Value {
+    let mut todo = roots;
+    let mut done: BTreeMap<&str, Value> = BTreeMap::new();
+    while let Some(schema) = todo.pop() {
+        if done.contains_key(schema.name) {
+            continue;
+        }
+        done.insert(schema.name, object(schema, descriptions, dialect));
+        for field in schema.fields {
+            let mut ty = &field.ty;
+            while let Type::List(inner) | Type::Map(inner) = ty {
+                ty = inner;
+            }
+            match ty {
+                Type::Object(inner) => todo.push(inner),
+                other => {
+                    if let Some(name) = scalar_definition(other) {
+                        done.entry(name).or_insert_with(|| scalar(other, name, descriptions, dialect));
+                    }
+                }
+            }
+        }
+    }
+    done.into_iter().map(|(name, definition)| (name.to_owned(), definition)).collect::<Map<_, _>>().into()
+}
+
+/// Scalars that have a definition of their own.
+fn scalar_definition(ty: &Type) -> Option<&'static str> {
+    Some(match ty {
+        Type::Fields => FIELDS,
+        Type::IntOrString => INT_OR_STRING,
+        Type::MicroTime => MICRO_TIME,
+        Type::Quantity => QUANTITY,
+        Type::RawObject => RAW,
+        Type::Time => TIME,
+        _ => return None,
+    })
+}
+
+fn scalar(ty: &Type, name: &str, descriptions: &Descriptions, dialect: Dialect) -> Value {
+    let mut schema = match (ty, dialect) {
+        (Type::Time | Type::MicroTime, _) => json!({"type": "string", "format": "date-time"}),
+        (Type::Quantity, Dialect::V2) => json!({"type": "string"}),
+        (Type::Quantity, Dialect::V3) => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
+        (Type::IntOrString, Dialect::V2) => json!({"type": "string", "format": "int-or-string"}),
+        (Type::IntOrString, Dialect::V3) => {
+            json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]})
+        }
+        _ => json!({"type": "object"}),
+    };
+    describe(&mut schema, descriptions.of_type(name));
+    schema
+}
+
+fn describe(schema: &mut Value, text: Option<&str>) {
+    if let Some(text) = text {
+        schema["description"] = Value::from(text);
+    }
+}
+
+fn object(schema: &TypeSchema, descriptions: &Descriptions, dialect: Dialect) -> Value {
+    let mut definition = json!({"type": "object"});
+    let list_of = schema.is_list().then(|| schema.short_name().trim_end_matches("List"));
+    let description = |field: &str| match list_of {
+        Some(item) => descriptions.of_list(item, field),
+        None => descriptions.of_field(schema.name, field).map(ToOwned::to_owned),
+    };
+    describe(&mut definition, description("").as_deref());
+    if !schema.fields.is_empty() {
+        let properties: Map<String, Value> = schema
+            .fields
+            .iter()
+            .map(|field| {
+                let text = description(field.name);
+                (field.name.to_owned(), property(field, text.as_deref(), dialect))
+            })
+            .collect();
+        definition["properties"] = Value::Object(properties);
+    }
+    let required: Vec<&str> =
+        schema.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+    if !required.is_empty() {
+        definition["required"] = json!(required);
+    }
+    if let Some(gvk) = schema.gvk {
+        definition["x-kubernetes-group-version-kind"] =
+            json!([{"group": gvk.group, "version": gvk.version, "kind": gvk.kind}]);
+    }
+    if schema.atomic {
+        definition["x-kubernetes-map-type"] = json!("atomic");
+    }
+    definition
+}
+
+fn property(field: &FieldSchema, text: Option<&str>, dialect: Dialect) -> Value {
+    let mut schema = ty(&field.ty, dialect);
+    if let (Dialect::V3, Some(reference)) = (dialect, schema.get_mut("$ref").map(Value::take)) {
+        // OpenAPI 3.0 allows nothing beside a reference.
+        schema = json!({"allOf": [{"$ref": reference}]});
+    }
+    describe(&mut schema, text);
+    if let (Dialect::V3, Some(default)) = (dialect, default(field)) {
+        schema["default"] = default;
+    }
+    match field.topology {
+        Topology::Undeclared => {}
+        Topology::Atomic if matches!(field.ty, Type::List(_)) => {
+            schema["x-kubernetes-list-type"] = json!("atomic");
+        }
+        Topology::Atomic => schema["x-kubernetes-map-type"] = json!("atomic"),
+        Topology::Set => schema["x-kubernetes-list-type"] = json!("set"),
+        Topology::Keyed(keys) => {
+            schema["x-kubernetes-list-type"] = json!("map");
+            schema["x-kubernetes-list-map-keys"] = json!(keys);
+        }
+    }
+    let strategy = match (field.patch_merge, field.patch_retain_keys, field.patch_replace) {
+        (true, true, _) => "merge,retainKeys",
+        (true, false, _) => "merge",
+        (false, true, _) => "retainKeys",
+        (false, false, true) => "replace",
+        (false, false, false) => "",
+    };
+    if !strategy.is_empty() {
+        schema["x-kubernetes-patch-strategy"] = json!(strategy);
+    }
+    if let Some(key) = field.patch_merge_key {
+        schema["x-kubernetes-patch-merge-key"] = json!(key);
+    }
+    schema
+}
+
+/// What a field holds when nobody sets it: the zero of required scalars, which upstream always prints, and the empty
+/// object of metadata.
+fn default(field: &FieldSchema) -> Option<Value> {
+    match field.ty {
+        Type::Object(schema) if matches!(schema.short_name(), "ObjectMeta" | "ListMeta") => Some(json!({})),
+        Type::Str if field.required => Some(json!("")),
+        Type::Int32 | Type::Int64 | Type::Float if field.required => Some(json!(0)),
+        Type::Bool if field.required => Some(json!(false)),
+        _ => None,
+    }
+}
+
+fn ty(ty: &Type, dialect: Dialect) -> Value {
+    if let Some(name) = scalar_definition(ty) {
+        return reference(name, dialect);
+    }
+    match ty {
+        Type::Bool => json!({"type": "boolean"}),
+        Type::Int32 => json!({"type": "integer", "format": "int32"}),
+        Type::Int64 => json!({"type": "integer", "format": "int64"}),
+        Type::Float => json!({"type": "number", "format": "double"}),
+        Type::Str => json!({"type": "string"}),
+        Type::Bytes => json!({"type": "string", "format": "byte"}),
+        Type::Object(schema) => reference(schema.name, dialect),
+        Type::List(item) => json!({"type": "array", "items": self::ty(item, dialect)}),
+        Type::Map(value) => json!({"type": "object", "additionalProperties": self::ty(value, dialect)}),
+        Type::Any
+        | Type::Fields
+        | Type::IntOrString
+        | Type::MicroTime
+        | Type::Quantity
+        | Type::RawObject
+        | Type::Time => json!({}),
+    }
+}
