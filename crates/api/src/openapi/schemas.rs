@@ -125,9 +125,9 @@ fn object(schema: &TypeSchema, descriptions: &Descriptions, dialect: Dialect) ->
 
 fn property(field: &FieldSchema, text: Option<&str>, dialect: Dialect) -> Value {
     let mut schema = ty(&field.ty, dialect);
-    if let (Dialect::V3, Some(reference)) = (dialect, schema.get_mut("$ref").map(Value::take)) {
+    if dialect == Dialect::V3 && schema.get("$ref").is_some() {
         // OpenAPI 3.0 allows nothing beside a reference.
-        schema = json!({"allOf": [{"$ref": reference}]});
+        schema = json!({"allOf": [schema]});
     }
     describe(&mut schema, text);
     if let (Dialect::V3, Some(default)) = (dialect, default(field)) {
