@@ -203,6 +203,18 @@ pub enum ContainerState {
     Unknown,
 }
 
+impl ContainerState {
+    /// In words.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Exited => "exited",
+            Self::Unknown => "in an unknown state",
+        }
+    }
+}
+
 /// What is known of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerStatus {

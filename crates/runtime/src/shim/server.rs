@@ -1,0 +1,337 @@
+//! The shim's one loop: answers daemons, moves logs, notices ends. Never waits for a daemon or for a container.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use rustix::event::{PollFd, PollFlags};
+use rustix::net::SendFlags;
+
+use super::container::{Container, Phase};
+use crate::cgroup::Cgroups;
+use crate::protocol::{self, Answer, Call, Message, Request};
+use crate::record::SandboxRecord;
+use crate::types::ContainerId;
+
+/// A daemon that leaves this many bytes unread is cut off; it connects again and asks for the list.
+const MAX_UNREAD: usize = 1 << 20;
+/// No honest request is longer.
+const MAX_REQUEST: usize = 64 << 10;
+
+/// A connected daemon.
+struct Peer {
+    stream: UnixStream,
+    inbox: Vec<u8>,
+    outbox: Vec<u8>,
+    gone: bool,
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Copy)]
+struct Ticket {
+    peer: u32,
+    number: u64,
+}
+
+/// What poll found ready.
+enum Ready {
+    Listener,
+    Peer(u32),
+    Report(u32),
+    End,
+    Stream(u32, usize),
+}
+
+/// The state of a shim.
+pub(super) struct Server {
+    directory: PathBuf,
+    record: SandboxRecord,
+    cgroups: Cgroups,
+    listener: UnixListener,
+    peers: BTreeMap<u32, Peer>,
+    containers: BTreeMap<u32, Container>,
+    /// Who asked for a container's start.
+    starters: BTreeMap<u32, Ticket>,
+    /// Who asked for the end of everything.
+    closing: Option<Ticket>,
+    next_slot: u32,
+    buffer: Vec<u8>,
+}
+
+impl Server {
+    pub(super) fn new(
+        directory: &Path,
+        record: SandboxRecord,
+        cgroups: Cgroups,
+        listener: UnixListener,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            directory: directory.to_path_buf(),
+            record,
+            cgroups,
+            listener,
+            peers: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            starters: BTreeMap::new(),
+            closing: None,
+            next_slot: 0,
+            buffer: vec![0; 16 * 1024],
+        })
+    }
+
+    /// Runs until told to shut down.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        loop {
+            // Streams from the highest index down, because one that has ended is taken out.
+            for ready in self.wait()?.into_iter().rev() {
+                match ready {
+                    Ready::Listener => self.accept(),
+                    Ready::Peer(peer) => self.serve(peer),
+                    Ready::Report(slot) => self.reported(slot),
+                    Ready::End => self.reap(),
+                    Ready::Stream(slot, index) => {
+                        if let Some(container) = self.containers.get_mut(&slot) {
+                            container.pump(index, &mut self.buffer);
+                        }
+                    }
+                }
+            }
+            if let Some(ticket) = self.closing
+                && self.containers.values().all(|c| matches!(c.phase, Phase::Ended))
+            {
+                self.answer(ticket, Ok(Answer::Done));
+                return Ok(());
+            }
+            self.peers.retain(|_, peer| !peer.gone);
+        }
+    }
+
+    /// Waits until something can be done. Ends come before streams, so that `rev` handles output first.
+    fn wait(&self) -> io::Result<Vec<Ready>> {
+        let mut names = vec![Ready::Listener];
+        let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
+        for (id, peer) in &self.peers {
+            let interest = if peer.outbox.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+            names.push(Ready::Peer(*id));
+            fds.push(PollFd::new(&peer.stream, interest));
+        }
+        for (slot, container) in &self.containers {
+            match &container.phase {
+                Phase::Starting { report, .. } => {
+                    names.push(Ready::Report(*slot));
+                    fds.push(PollFd::new(report, PollFlags::IN));
+                }
+                Phase::Running { pidfd, .. } => {
+                    names.push(Ready::End);
+                    fds.push(PollFd::new(pidfd, PollFlags::IN));
+                }
+                Phase::Ended => {}
+            }
+            for (index, stream) in container.streams.iter().enumerate() {
+                names.push(Ready::Stream(*slot, index));
+                fds.push(PollFd::new(&stream.pipe, PollFlags::IN));
+            }
+        }
+        loop {
+            match rustix::event::poll(&mut fds, None) {
+                Ok(_) => break,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let ready = fds.iter().map(|fd| !fd.revents().is_empty()).collect::<Vec<_>>();
+        Ok(names.into_iter().zip(ready).filter_map(|(name, ready)| ready.then_some(name)).collect())
+    }
+
+    fn accept(&mut self) {
+        // Gone again before we looked, or out of descriptors: whoever it was will try again.
+        let Ok((stream, _)) = self.listener.accept() else { return };
+        if stream.set_nonblocking(true).is_ok() {
+            let peer = Peer { stream, inbox: Vec::new(), outbox: Vec::new(), gone: false };
+            self.peers.insert(self.next_slot, peer);
+            self.next_slot += 1;
+        }
+    }
+
+    fn serve(&mut self, id: u32) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.flush();
+        loop {
+            match rustix::io::read(&peer.stream, &mut self.buffer[..]) {
+                Ok(0) => peer.gone = true,
+                Ok(count) => {
+                    peer.inbox.extend_from_slice(&self.buffer[..count]);
+                    if peer.inbox.len() < MAX_REQUEST {
+                        continue;
+                    }
+                    peer.gone = true;
+                }
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(rustix::io::Errno::AGAIN) => {}
+                Err(_) => peer.gone = true,
+            }
+            break;
+        }
+        let mut requests = Vec::new();
+        while let Some(line) = protocol::take_line(&mut peer.inbox) {
+            match serde_json::from_slice::<Request>(&line) {
+                Ok(request) => requests.push(request),
+                Err(error) => {
+                    eprintln!("shim: a request that cannot be read: {error}");
+                    peer.gone = true;
+                }
+            }
+        }
+        for Request { number, call } in requests {
+            self.call(Ticket { peer: id, number }, call);
+        }
+    }
+
+    fn call(&mut self, ticket: Ticket, call: Call) {
+        let result = match call {
+            Call::List => Ok(Answer::Containers(
+                self.containers.values().map(|c| (c.id.clone(), c.run.clone())).collect(),
+            )),
+            Call::Start { container } => match self.start(ticket, &container) {
+                Ok(()) => return, // answered when it runs or cannot
+                Err(reason) => Err(reason),
+            },
+            Call::Signal { container, signal } => match self.slot(&container) {
+                Some(slot) => self
+                    .containers
+                    .get_mut(&slot)
+                    .map_or(Ok(()), |container| container.signal(signal, &self.cgroups))
+                    .map(|()| Answer::Done),
+                None => Ok(Answer::Done),
+            },
+            Call::Forget { container } => {
+                if let Some(slot) = self.slot(&container)
+                    && self.containers.get(&slot).is_some_and(|c| matches!(c.phase, Phase::Ended))
+                {
+                    self.containers.remove(&slot);
+                }
+                Ok(Answer::Done)
+            }
+            Call::Shutdown => {
+                self.closing = Some(ticket);
+                for container in self.containers.values_mut() {
+                    if let Err(error) = container.signal(libc::SIGKILL, &self.cgroups) {
+                        eprintln!("shim: container {}: {error}", container.id);
+                    }
+                }
+                return; // answered when nothing lives
+            }
+        };
+        self.answer(ticket, result);
+    }
+
+    fn slot(&self, id: &ContainerId) -> Option<u32> {
+        self.containers.iter().find(|(_, container)| container.id == *id).map(|(slot, _)| *slot)
+    }
+
+    fn start(&mut self, ticket: Ticket, id: &ContainerId) -> Result<(), String> {
+        if self.closing.is_some() {
+            return Err("the sandbox is being stopped".into());
+        }
+        if self.slot(id).is_some() {
+            return Err(format!("container {id} was started before"));
+        }
+        let container = Container::begin(id, &self.record, &self.directory, &self.cgroups)?;
+        self.containers.insert(self.next_slot, container);
+        self.starters.insert(self.next_slot, ticket);
+        self.next_slot += 1;
+        Ok(())
+    }
+
+    fn reported(&mut self, slot: u32) {
+        let Some(container) = self.containers.get_mut(&slot) else { return };
+        let outcome = container.take_report(&self.cgroups);
+        self.changed(slot);
+        if let Some(ticket) = self.starters.remove(&slot) {
+            self.answer(ticket, outcome.clone().map(|()| Answer::Done));
+        }
+        if outcome.is_err()
+            && let Some(container) = self.containers.get(&slot)
+        {
+            container.tidy(&self.cgroups);
+        }
+        if self.closing.is_some()
+            && let Some(container) = self.containers.get_mut(&slot)
+            && let Err(error) = container.signal(libc::SIGKILL, &self.cgroups)
+        {
+            eprintln!("shim: container {}: {error}", container.id);
+        }
+        // Its init may have ended before its pidfd was watched, and a failed start leaves children behind.
+        self.reap();
+    }
+
+    /// Waits for every child that has ended; an orphan that came to us is of no interest.
+    fn reap(&mut self) {
+        loop {
+            let status = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::ECHILD) => return,
+                Ok(status) => status,
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(error) => {
+                    eprintln!("shim: wait: {}", error.desc());
+                    return;
+                }
+            };
+            let Some(ended) = status.pid().map(nix::unistd::Pid::as_raw) else { continue };
+            let slot = self.containers.iter().find_map(|(slot, container)| {
+                matches!(container.phase, Phase::Running { pid, .. } if pid == ended).then_some(*slot)
+            });
+            if let Some(slot) = slot
+                && let Some(container) = self.containers.get_mut(&slot)
+            {
+                container.ended(status, &self.cgroups);
+                self.changed(slot);
+                if let Some(container) = self.containers.get(&slot) {
+                    container.tidy(&self.cgroups);
+                }
+            }
+        }
+    }
+
+    fn changed(&mut self, slot: u32) {
+        let Some(container) = self.containers.get(&slot) else { return };
+        let message = Message::Changed { container: container.id.clone(), run: container.run.clone() };
+        let line = protocol::encode(&message);
+        for peer in self.peers.values_mut() {
+            peer.send(&line);
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, result: Result<Answer, String>) {
+        if let Some(peer) = self.peers.get_mut(&ticket.peer) {
+            peer.send(&protocol::encode(&Message::Answer { number: ticket.number, result }));
+        }
+    }
+}
+
+impl Peer {
+    fn send(&mut self, line: &[u8]) {
+        self.outbox.extend_from_slice(line);
+        self.flush();
+        self.gone |= self.outbox.len() > MAX_UNREAD;
+    }
+
+    fn flush(&mut self) {
+        while !self.outbox.is_empty() {
+            match rustix::net::send(&self.stream, &self.outbox, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(count) => {
+                    self.outbox.drain(..count);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return,
+                Err(_) => {
+                    self.gone = true;
+                    return;
+                }
+            }
+        }
+    }
+}
