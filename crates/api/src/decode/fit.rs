@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::tree::{Node, at, step};
+use super::tree::{Node, Step, down};
 use super::{UnknownField, scalar};
 use crate::schema::{FieldSchema, Type, TypeSchema, keeps_zero};
 
@@ -81,84 +81,78 @@ impl Fitting {
     fn object(&mut self, schema: &'static TypeSchema, fields: Vec<(String, Node)>) -> Fit {
         let mut object = Map::new();
         let mut seen: Vec<&'static str> = Vec::with_capacity(fields.len());
-        let mut path = std::mem::take(&mut self.path);
-        let result = fields.into_iter().try_for_each(|(name, node)| {
-            at(&mut path, &step(&name), |path| {
-                let Some(field) = schema.field(&name) else {
-                    self.problems.push(format!("unknown field {:?}", path.trim_start_matches('.')));
-                    return Ok(());
-                };
-                let again = seen.contains(&field.name);
-                if again {
-                    self.problems.push(format!("duplicate field {:?}", path.trim_start_matches('.')));
-                } else {
-                    seen.push(field.name);
-                }
-                if node == Node::Null {
-                    // Null sets lists, maps and pointers to nothing and leaves other values as they are.
-                    if !matches!(field.ty, Type::Str | Type::Bool | Type::Int32 | Type::Int64) {
-                        object.remove(field.name);
+        for (name, node) in fields {
+            let before = down(&mut self.path, Step::Field(&name));
+            match schema.field(&name) {
+                None => self.problems.push(format!("unknown field {:?}", self.path)),
+                Some(field) => {
+                    let again = seen.contains(&field.name);
+                    if again {
+                        self.problems.push(format!("duplicate field {:?}", self.path));
+                    } else {
+                        seen.push(field.name);
                     }
-                    return Ok(());
+                    self.stack.push((schema, field.name));
+                    self.field(schema, field, node, &mut object, again)?;
+                    self.stack.pop();
                 }
-                self.stack.push((schema, field.name));
-                self.path = std::mem::take(path);
-                let value = self.value(&field.ty, node);
-                *path = std::mem::take(&mut self.path);
-                self.stack.pop();
-                let value = value?;
-                match (object.get_mut(field.name), value) {
-                    // Go decodes a repeated object into the one it has.
-                    (Some(Value::Object(first)), Value::Object(second)) if again => merge(first, second),
-                    (_, value) if is_nothing(schema, field, &value) => {
-                        object.remove(field.name);
-                    }
-                    (_, value) => {
-                        object.insert(name, value);
-                    }
-                }
-                Ok(())
-            })
-        });
-        self.path = path;
-        result.map(|()| Value::Object(object))
+            }
+            self.path.truncate(before);
+        }
+        Ok(Value::Object(object))
+    }
+
+    /// Fits the value of a known field and puts it into the object; `again` when the object has the field already.
+    fn field(
+        &mut self,
+        schema: &'static TypeSchema,
+        field: &'static FieldSchema,
+        node: Node,
+        object: &mut Map<String, Value>,
+        again: bool,
+    ) -> Result<(), String> {
+        if node == Node::Null {
+            // Null sets lists, maps and pointers to nothing and leaves other values as they are.
+            if !matches!(field.ty, Type::Str | Type::Bool | Type::Int32 | Type::Int64) {
+                object.remove(field.name);
+            }
+            return Ok(());
+        }
+        let value = self.value(&field.ty, node)?;
+        match (object.get_mut(field.name), value) {
+            // Go decodes a repeated object into the one it has.
+            (Some(Value::Object(first)), Value::Object(second)) if again => merge(first, second),
+            (_, value) if is_nothing(schema, field, &value) => {
+                object.remove(field.name);
+            }
+            (_, value) => {
+                object.insert(field.name.to_owned(), value);
+            }
+        }
+        Ok(())
     }
 
     fn list(&mut self, item: &Type, items: Vec<Node>) -> Fit {
-        let mut path = std::mem::take(&mut self.path);
-        let result = items
-            .into_iter()
-            .enumerate()
-            .map(|(index, node)| {
-                at(&mut path, &format!("[{index}]"), |path| {
-                    self.path = std::mem::take(path);
-                    let value = self.element(item, node);
-                    *path = std::mem::take(&mut self.path);
-                    value
-                })
-            })
-            .collect::<Result<Vec<_>, _>>();
-        self.path = path;
-        result.map(Value::Array)
+        let mut list = Vec::with_capacity(items.len());
+        for (index, node) in items.into_iter().enumerate() {
+            let before = down(&mut self.path, Step::Item(index));
+            list.push(self.element(item, node)?);
+            self.path.truncate(before);
+        }
+        Ok(Value::Array(list))
     }
 
     fn map(&mut self, ty: &Type, entries: Vec<(String, Node)>) -> Fit {
         let mut map = Map::new();
-        let mut path = std::mem::take(&mut self.path);
-        let result = entries.into_iter().try_for_each(|(key, node)| {
-            at(&mut path, &step(&key), |path| {
-                if map.contains_key(&key) {
-                    self.problems.push(format!("duplicate field {:?}", path.trim_start_matches('.')));
-                }
-                self.path = std::mem::take(path);
-                let value = self.element(ty, node);
-                *path = std::mem::take(&mut self.path);
-                map.insert(key, value?);
-                Ok(())
-            })
-        });
-        self.path = path;
-        result.map(|()| Value::Object(map))
+        for (key, node) in entries {
+            let before = down(&mut self.path, Step::Field(&key));
+            if map.contains_key(&key) {
+                self.problems.push(format!("duplicate field {:?}", self.path));
+            }
+            map.insert(key, self.element(ty, node)?);
+            self.path.truncate(before);
+        }
+        Ok(Value::Object(map))
     }
 
     /// A list item or map value, where null stands for the zero of the type.
@@ -323,14 +317,16 @@ pub(super) fn prune(schema: &TypeSchema, object: &mut Value) -> Vec<UnknownField
 fn prune_object(schema: &TypeSchema, object: &mut Value, path: &mut String, unknown: &mut Vec<UnknownField>) {
     let Value::Object(fields) = object else { return };
     fields.retain(|name, value| {
-        at(path, &step(name), |path| {
-            let Some(field) = schema.field(name) else {
-                unknown.push(UnknownField(path.trim_start_matches('.').to_owned()));
-                return false;
-            };
+        let before = down(path, Step::Field(name));
+        let keep = if let Some(field) = schema.field(name) {
             prune_value(&field.ty, value, path, unknown);
             !value.is_null() && !is_nothing(schema, field, value)
-        })
+        } else {
+            unknown.push(UnknownField(path.clone()));
+            false
+        };
+        path.truncate(before);
+        keep
     });
 }
 
@@ -339,12 +335,16 @@ fn prune_value(ty: &Type, value: &mut Value, path: &mut String, unknown: &mut Ve
         (Type::Object(schema), value) => prune_object(schema, value, path, unknown),
         (Type::List(item), Value::Array(items)) => {
             for (index, value) in items.iter_mut().enumerate() {
-                at(path, &format!("[{index}]"), |path| prune_value(item, value, path, unknown));
+                let before = down(path, Step::Item(index));
+                prune_value(item, value, path, unknown);
+                path.truncate(before);
             }
         }
         (Type::Map(ty), Value::Object(entries)) => {
             for (key, value) in entries {
-                at(path, &step(key), |path| prune_value(ty, value, path, unknown));
+                let before = down(path, Step::Field(key));
+                prune_value(ty, value, path, unknown);
+                path.truncate(before);
             }
         }
         (ty, Value::String(text)) => {

@@ -1,5 +1,6 @@
 //! What clients see of the decoder; the texts are upstream's.
 
+use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::json;
 
@@ -169,4 +170,52 @@ fn prune_drops_what_the_schema_does_not_have() {
         json!({"spec": {"replicas": 0, "volumeClaimTemplates": [{"spec": {"resources": {"requests":
             {"storage": "1Gi"}}}}]}})
     );
+}
+
+/// JSON values whose field names are likely to be those of a pod.
+fn arbitrary_body() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        Just(json!(0)),
+        Just(json!("")),
+        "[a-z0-9]{0,6}".prop_map(Value::from),
+        Just(json!("2024-01-01T00:00:00Z")),
+        Just(json!("1.5Gi")),
+    ];
+    let name = prop::sample::select(vec![
+        "metadata", "spec", "status", "labels", "annotations", "name", "containers", "resources", "limits", "cpu",
+        "creationTimestamp", "managedFields", "fieldsV1", "priority", "hostNetwork", "volumes", "ports", "stray",
+    ]);
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(name.clone().prop_map(ToOwned::to_owned), inner, 0..5)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    /// What was decoded once decodes again to the same, without a word.
+    #[test]
+    fn decoding_is_idempotent(body in arbitrary_body()) {
+        if let Ok(first) = decode_as("", "Pod", &body.to_string(), FieldValidation::Warn) {
+            let second = decode_as("", "Pod", &first.object.to_string(), FieldValidation::Strict);
+            prop_assert_eq!(&second.unwrap().object, &first.object);
+            let mut pruned = first.object.clone();
+            prop_assert!(prune(schema_of("", "v1", "Pod").unwrap(), &mut pruned).is_empty());
+            prop_assert_eq!(pruned, first.object);
+        }
+    }
+
+    /// No bytes make the decoder panic, in either format.
+    #[test]
+    fn any_bytes_are_answered(body in prop::collection::vec(any::<u8>(), 0..80)) {
+        let schema = schema_of("", "v1", "Pod").unwrap();
+        for format in [BodyFormat::Json, BodyFormat::Yaml] {
+            let _ = decode(schema, &schema.gvk.unwrap(), &body, format, FieldValidation::Strict);
+        }
+    }
 }

@@ -52,24 +52,24 @@ impl Node {
             Self::Bool(value) => Value::Bool(value),
             Self::Number(value) => Value::Number(value),
             Self::Text(value) => Value::String(value),
-            Self::List(items) => Value::Array(
-                items
-                    .into_iter()
-                    .enumerate()
-                    .map(|(index, item)| {
-                        at(path, &format!("[{index}]"), |path| item.into_value(path, duplicates))
-                    })
-                    .collect(),
-            ),
+            Self::List(items) => {
+                let mut list = Vec::with_capacity(items.len());
+                for (index, item) in items.into_iter().enumerate() {
+                    let before = down(path, Step::Item(index));
+                    list.push(item.into_value(path, duplicates));
+                    path.truncate(before);
+                }
+                Value::Array(list)
+            }
             Self::Object(fields) => {
                 let mut map = Map::new();
                 for (name, value) in fields {
-                    at(path, &step(&name), |path| {
-                        let value = value.into_value(path, duplicates);
-                        if map.insert(name.clone(), value).is_some() {
-                            duplicates.push(path.trim_start_matches('.').to_owned());
-                        }
-                    });
+                    let before = down(path, Step::Field(&name));
+                    let value = value.into_value(path, duplicates);
+                    if map.insert(name, value).is_some() {
+                        duplicates.push(path.clone());
+                    }
+                    path.truncate(before);
                 }
                 Value::Object(map)
             }
@@ -77,18 +77,30 @@ impl Node {
     }
 }
 
-/// The path text of one field below another.
-pub(crate) fn step(name: &str) -> String {
-    format!(".{name}")
+/// One step down a document.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step<'a> {
+    Field(&'a str),
+    Item(usize),
 }
 
-/// Runs `f` with the path lengthened by `part`.
-pub(crate) fn at<T>(path: &mut String, part: &str, f: impl FnOnce(&mut String) -> T) -> T {
+/// Lengthens a path by a step: `spec.containers[0]`. Returns its length before, to go back to.
+pub(super) fn down(path: &mut String, step: Step<'_>) -> usize {
     let length = path.len();
-    path.push_str(part);
-    let result = f(path);
-    path.truncate(length);
-    result
+    match step {
+        Step::Field(name) => {
+            if length > 0 {
+                path.push('.');
+            }
+            path.push_str(name);
+        }
+        Step::Item(index) => {
+            path.push('[');
+            path.push_str(&index.to_string());
+            path.push(']');
+        }
+    }
+    length
 }
 
 impl From<Value> for Node {
