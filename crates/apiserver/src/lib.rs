@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The Kubernetes API over HTTP: one pipeline from a request to the store and back, the same for every kind. It
+//! refuses to know what a kind means; that is `plinth-api`'s, and where bytes lie, which is `plinth-store`'s.
+//!
+//! A write goes: route → authenticate → authorize → decode → default → admit → the kind's strategy → validate →
+//! commit. A read never leaves memory: every live object is kept as ready-to-send bytes with a parsed header, and
+//! GET, LIST and WATCH share these bytes by reference count.
+//!
+//! [`ApiServer`] is the door: [`ApiServer::service`] for callers in this process, [`ApiServer::serve`] for TLS.
+
+mod admission;
+mod bootstrap;
+mod cache;
+mod cluster_ips;
+mod discovery;
+mod dispatch;
+mod encode;
+mod http;
+mod identity;
+mod kind;
+mod node_proxy;
+mod query;
+mod read;
+mod route;
+mod serve;
+mod server;
+mod version;
+mod write;
+
+pub use http::body::ResponseBody;
+pub use identity::UserInfo;
+pub use node_proxy::NodeClientTls;
+pub use server::{ApiServer, ApiServerConfig, LocalService, StartError};
+pub use version::GIT_VERSION;

@@ -63,20 +63,33 @@ impl Log {
         let path = dir.join("store.db");
         let db = Connection::open(&path).map_err(database("open the database"))?;
         prepare(&db).map_err(database("set up the database"))?;
-        let found: i64 =
-            db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(database("read the database's format"))?;
+        let found: i64 = db
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(database("read the database's format"))?;
         if found == 0 {
             create(&db).map_err(database("make the database's table"))?;
         } else if found != FORMAT {
-            return Err(StoreError::Format { path, found, expected: FORMAT });
+            return Err(StoreError::Format {
+                path,
+                found,
+                expected: FORMAT,
+            });
         }
-        let mut log = Self { db, index: HashMap::new(), dead: VecDeque::new(), last: Revision(0), _lock: lock };
+        let mut log = Self {
+            db,
+            index: HashMap::new(),
+            dead: VecDeque::new(),
+            last: Revision(0),
+            _lock: lock,
+        };
         log.learn().map_err(database("read the database's keys"))?;
         Ok(log)
     }
 
     fn learn(&mut self) -> rusqlite::Result<()> {
-        let mut statement = self.db.prepare("SELECT revision, key, value IS NULL FROM log ORDER BY revision")?;
+        let mut statement = self
+            .db
+            .prepare("SELECT revision, key, value IS NULL FROM log ORDER BY revision")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let revision = Revision(row.get::<_, i64>(0)?.cast_unsigned());
@@ -100,7 +113,9 @@ impl Log {
 
     /// The index's own copy of a key, so that events share it.
     pub(crate) fn shared_key(&self, key: &str) -> Arc<str> {
-        self.index.get_key_value(key).map_or_else(|| key.into(), |(known, _)| known.clone())
+        self.index
+            .get_key_value(key)
+            .map_or_else(|| key.into(), |(known, _)| known.clone())
     }
 
     /// Appends events in one durable transaction, which also removes up to twice as many dead rows once there are
@@ -110,7 +125,8 @@ impl Log {
         let remove = surplus.min(events.len() * 2);
         let transaction = self.db.unchecked_transaction()?;
         {
-            let mut insert = transaction.prepare_cached("INSERT INTO log(revision, key, value) VALUES (?1, ?2, ?3)")?;
+            let mut insert = transaction
+                .prepare_cached("INSERT INTO log(revision, key, value) VALUES (?1, ?2, ?3)")?;
             for event in events {
                 let value = (event.kind != EventKind::Deleted).then_some(&event.value[..]);
                 insert.execute(params![event.revision.0.cast_signed(), &*event.key, value])?;
@@ -123,23 +139,40 @@ impl Log {
         transaction.commit()?;
         self.dead.drain(..remove);
         for event in events {
-            note(&mut self.index, &mut self.dead, &event.key, event.revision, event.kind == EventKind::Deleted);
+            note(
+                &mut self.index,
+                &mut self.dead,
+                &event.key,
+                event.revision,
+                event.kind == EventKind::Deleted,
+            );
             self.last = event.revision;
         }
         Ok(())
     }
 
     /// Gives every living key with its value to `f`, in the order of their last writes.
-    pub(crate) fn scan(&self, mut f: impl FnMut(Arc<str>, Revision, Bytes)) -> Result<Revision, StoreError> {
+    pub(crate) fn scan(
+        &self,
+        mut f: impl FnMut(Arc<str>, Revision, Bytes),
+    ) -> Result<Revision, StoreError> {
         let mut read = || -> rusqlite::Result<()> {
-            let mut statement =
-                self.db.prepare("SELECT revision, key, value FROM log WHERE value IS NOT NULL ORDER BY revision")?;
+            let mut statement = self.db.prepare(
+                "SELECT revision, key, value FROM log WHERE value IS NOT NULL ORDER BY revision",
+            )?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let revision = Revision(row.get::<_, i64>(0)?.cast_unsigned());
-                let Some((key, newest)) = self.index.get_key_value(row.get_ref(1)?.as_str()?) else { continue };
+                let Some((key, newest)) = self.index.get_key_value(row.get_ref(1)?.as_str()?)
+                else {
+                    continue;
+                };
                 if *newest == revision {
-                    f(key.clone(), revision, Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?));
+                    f(
+                        key.clone(),
+                        revision,
+                        Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?),
+                    );
                 }
             }
             Ok(())
@@ -156,7 +189,8 @@ impl Log {
         let work = || -> rusqlite::Result<()> {
             let transaction = self.db.unchecked_transaction()?;
             {
-                let mut delete = transaction.prepare_cached("DELETE FROM log WHERE revision = ?1")?;
+                let mut delete =
+                    transaction.prepare_cached("DELETE FROM log WHERE revision = ?1")?;
                 for revision in self.dead.iter().take(remove) {
                     delete.execute([revision.0.cast_signed()])?;
                 }
@@ -165,8 +199,10 @@ impl Log {
         };
         work().map_err(database("remove dead history"))?;
         self.dead.drain(..remove);
-        self.give_space_back().map_err(database("give space back"))?;
-        self.checkpoint().map_err(database("write the log into the database"))
+        self.give_space_back()
+            .map_err(database("give space back"))?;
+        self.checkpoint()
+            .map_err(database("write the log into the database"))
     }
 
     fn give_space_back(&self) -> rusqlite::Result<()> {
@@ -179,7 +215,8 @@ impl Log {
 
     /// Moves the write-ahead log into the database file, so that the log starts again from its beginning.
     pub(crate) fn checkpoint(&self) -> rusqlite::Result<()> {
-        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        self.db
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
     /// Dead rows beyond what is alive, a measure of how much [`Log::compact`] would give back.

@@ -39,7 +39,12 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn observe(&self, events: &[Event]) {
-        for observer in self.observers.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+        for observer in self
+            .observers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter_mut()
+        {
             observer(events);
         }
     }
@@ -72,7 +77,11 @@ impl Store {
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer::run(&for_writer, receiver))
-            .map_err(|source| StoreError::Io { step: "start the writer thread for", path: dir.to_owned(), source })?;
+            .map_err(|source| StoreError::Io {
+                step: "start the writer thread for",
+                path: dir.to_owned(),
+                source,
+            })?;
         Ok(Self { shared, commands })
     }
 
@@ -85,14 +94,23 @@ impl Store {
     /// Shows all commits from now on to an observer. Together with [`Store::scan`] there is no gap as long as
     /// nobody writes between the two calls.
     pub fn observe(&self, observer: Observer) {
-        self.shared.observers.lock().unwrap_or_else(PoisonError::into_inner).push(observer);
+        self.shared
+            .observers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(observer);
     }
 
     /// Makes a write durable and returns what it became. When it returns, all observers have seen it.
     pub async fn commit(&self, write: Write) -> Result<Event, CommitError> {
         let key = write.key.clone();
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::Commit(write, reply)).await.is_err() {
+        if self
+            .commands
+            .send(Command::Commit(write, reply))
+            .await
+            .is_err()
+        {
             return Err(CommitError::Closed { key });
         }
         answer.await.unwrap_or(Err(CommitError::Closed { key }))
@@ -117,8 +135,15 @@ impl Store {
         }
     }
 
-    fn with_log<T>(&self, f: impl FnOnce(&mut Log) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut guard = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner);
+    fn with_log<T>(
+        &self,
+        f: impl FnOnce(&mut Log) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut guard = self
+            .shared
+            .log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         guard.as_mut().map_or(Err(StoreError::Closed), f)
     }
 }

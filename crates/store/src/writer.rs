@@ -31,7 +31,9 @@ pub(crate) fn run(shared: &Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
     let mut broken = None;
     let mut closer = None;
     while closer.is_none() {
-        let Some(first) = commands.blocking_recv() else { break };
+        let Some(first) = commands.blocking_recv() else {
+            break;
+        };
         let mut batch = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
@@ -46,13 +48,21 @@ pub(crate) fn run(shared: &Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
                     break;
                 }
             }
-            next = if batch.len() < BATCH && bytes < BATCH_BYTES { commands.try_recv().ok() } else { None };
+            next = if batch.len() < BATCH && bytes < BATCH_BYTES {
+                commands.try_recv().ok()
+            } else {
+                None
+            };
         }
         if !batch.is_empty() {
             commit(shared, batch, &mut broken);
         }
     }
-    let log = shared.log.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let log = shared
+        .log
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
     if let Some(log) = log
         && let Err(error) = log.checkpoint()
     {
@@ -76,7 +86,14 @@ fn commit(shared: &Shared, batch: Vec<(Write, Reply)>, broken: &mut Option<Strin
         let mut guard = shared.log.lock().unwrap_or_else(PoisonError::into_inner);
         match guard.as_mut() {
             Some(log) => attempt(shared, log, &writes, broken),
-            None => writes.iter().map(|write| Err(CommitError::Closed { key: write.key.clone() })).collect(),
+            None => writes
+                .iter()
+                .map(|write| {
+                    Err(CommitError::Closed {
+                        key: write.key.clone(),
+                    })
+                })
+                .collect(),
         }
     };
     for (reply, outcome) in replies.into_iter().zip(outcomes) {
@@ -86,9 +103,19 @@ fn commit(shared: &Shared, batch: Vec<(Write, Reply)>, broken: &mut Option<Strin
 }
 
 /// Tries the writes together; when they do not fit on the disk together, each for itself.
-fn attempt(shared: &Shared, log: &mut Log, writes: &[Write], broken: &mut Option<String>) -> Vec<Result<Event, CommitError>> {
+fn attempt(
+    shared: &Shared,
+    log: &mut Log,
+    writes: &[Write],
+    broken: &mut Option<String>,
+) -> Vec<Result<Event, CommitError>> {
     let failed = |reason: &str| {
-        let fail = |write: &Write| Err(CommitError::Failed { key: write.key.clone(), reason: reason.to_owned() });
+        let fail = |write: &Write| {
+            Err(CommitError::Failed {
+                key: write.key.clone(),
+                reason: reason.to_owned(),
+            })
+        };
         writes.iter().map(fail).collect()
     };
     if let Some(reason) = broken {
@@ -110,12 +137,18 @@ fn attempt(shared: &Shared, log: &mut Log, writes: &[Write], broken: &mut Option
             shared.revision.store(log.last().0, Ordering::Release);
             outcomes
         }
-        Err(AppendError::Full) if writes.len() > 1 => {
-            writes.iter().flat_map(|write| attempt(shared, log, std::slice::from_ref(write), broken)).collect()
-        }
-        Err(AppendError::Full) => {
-            writes.iter().map(|write| Err(CommitError::Full { key: write.key.clone() })).collect()
-        }
+        Err(AppendError::Full) if writes.len() > 1 => writes
+            .iter()
+            .flat_map(|write| attempt(shared, log, std::slice::from_ref(write), broken))
+            .collect(),
+        Err(AppendError::Full) => writes
+            .iter()
+            .map(|write| {
+                Err(CommitError::Full {
+                    key: write.key.clone(),
+                })
+            })
+            .collect(),
         Err(AppendError::Failed(reason)) => {
             tracing::error!(%reason, "the store's device failed; writes are refused until the store is opened again");
             failed(broken.insert(reason))
@@ -129,7 +162,10 @@ fn decide(log: &Log, writes: &[Write]) -> Vec<Result<Event, CommitError>> {
     let mut changed: HashMap<&str, Option<Revision>> = HashMap::new();
     let mut outcomes = Vec::with_capacity(writes.len());
     for write in writes {
-        let current = changed.get(write.key.as_str()).copied().unwrap_or_else(|| log.current(&write.key));
+        let current = changed
+            .get(write.key.as_str())
+            .copied()
+            .unwrap_or_else(|| log.current(&write.key));
         let holds = match write.expect {
             Expect::Absent => current.is_none(),
             Expect::At(revision) => current == Some(revision),
@@ -137,7 +173,10 @@ fn decide(log: &Log, writes: &[Write]) -> Vec<Result<Event, CommitError>> {
         };
         let deletes = matches!(write.change, Change::Delete(_));
         if !holds || (deletes && current.is_none()) {
-            outcomes.push(Err(CommitError::Conflict { key: write.key.clone(), current }));
+            outcomes.push(Err(CommitError::Conflict {
+                key: write.key.clone(),
+                current,
+            }));
             continue;
         }
         revision.0 += 1;

@@ -14,8 +14,16 @@ fn child_dir() -> Option<PathBuf> {
 }
 
 fn put(key: String, bytes: usize) -> Write {
-    let payload = Payload { head: vec![b'x'; bytes], tail: b"!".to_vec() };
-    Write { key, expect: Expect::Any, change: Change::Put(payload), attachment: None }
+    let payload = Payload {
+        head: vec![b'x'; bytes],
+        tail: b"!".to_vec(),
+    };
+    Write {
+        key,
+        expect: Expect::Any,
+        change: Change::Put(payload),
+        attachment: None,
+    }
 }
 
 fn scan(dir: &Path) -> HashMap<String, u64> {
@@ -23,25 +31,37 @@ fn scan(dir: &Path) -> HashMap<String, u64> {
     let mut found = HashMap::new();
     store
         .scan(|key, revision, value| {
-            assert!(value.ends_with(format!("x{revision}!").as_bytes()), "{key} has a torn value");
+            assert!(
+                value.ends_with(format!("x{revision}!").as_bytes()),
+                "{key} has a torn value"
+            );
             found.insert(key.to_string(), revision.0);
         })
         .unwrap();
     // Closing lets go of the directory before the next process wants it.
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(store.close());
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(store.close());
     found
 }
 
 /// The child: eight writers without end; says each acknowledged write on standard output.
 fn write_until_killed(dir: &Path) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
     let store = Store::open(dir, &Options::default()).unwrap();
     let writers: Vec<_> = (0..8)
         .map(|writer| {
             let store = store.clone();
             runtime.spawn(async move {
                 for round in 0u64.. {
-                    let event = store.commit(put(format!("{writer}-{}", round % 50), 1500)).await.unwrap();
+                    let event = store
+                        .commit(put(format!("{writer}-{}", round % 50), 1500))
+                        .await
+                        .unwrap();
                     println!("ack {} {}", event.key, event.revision);
                 }
             })
@@ -63,7 +83,11 @@ fn acknowledged_writes_survive_kill_9() {
     let mut before = 0;
     for acks in [40, 400, 3000] {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "acknowledged_writes_survive_kill_9", "--nocapture"])
+            .args([
+                "--exact",
+                "acknowledged_writes_survive_kill_9",
+                "--nocapture",
+            ])
             .env(CHILD_DIR, dir.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -71,7 +95,10 @@ fn acknowledged_writes_survive_kill_9() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut acknowledged: HashMap<String, u64> = HashMap::new();
         let mut take = |line: String| {
-            if let Some((key, revision)) = line.strip_prefix("ack ").and_then(|rest| rest.split_once(' ')) {
+            if let Some((key, revision)) = line
+                .strip_prefix("ack ")
+                .and_then(|rest| rest.split_once(' '))
+            {
                 // The last line may be cut short by the kill.
                 acknowledged.insert(key.to_owned(), revision.parse().unwrap());
                 return true;
@@ -86,10 +113,17 @@ fn acknowledged_writes_survive_kill_9() {
         child.wait().unwrap();
         let found = scan(dir.path());
         for (key, revision) in &acknowledged {
-            assert!(found.get(key) >= Some(revision), "{key} was acknowledged at {revision}, found {:?}", found.get(key));
+            assert!(
+                found.get(key) >= Some(revision),
+                "{key} was acknowledged at {revision}, found {:?}",
+                found.get(key)
+            );
         }
         let newest = *found.values().max().unwrap();
-        assert!(newest > before, "revisions went back from {before} to {newest}");
+        assert!(
+            newest > before,
+            "revisions went back from {before} to {newest}"
+        );
         before = newest;
     }
 }
@@ -108,13 +142,19 @@ fn a_full_disk_refuses_the_write_and_loses_nothing() {
         .env(CHILD_DIR, dir.path())
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("the disk was full"), "{text}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("the disk was full"),
+        "{text}"
+    );
 }
 
 /// The child, on a disk of 3 MiB.
 fn fill_the_disk(dir: &Path) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let mut written: HashMap<String, u64> = HashMap::new();
     runtime.block_on(async {
         let store = Store::open(dir, &Options::default()).unwrap();

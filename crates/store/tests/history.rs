@@ -3,26 +3,44 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use plinth_store::{Change, CommitError, Event, EventKind, Expect, Options, Payload, Revision, Store, Write};
+use plinth_store::{
+    Change, CommitError, Event, EventKind, Expect, Options, Payload, Revision, Store, Write,
+};
 use proptest::prelude::*;
 
 fn payload(text: &str) -> Payload {
-    Payload { head: format!("{text}@").into_bytes(), tail: b"!".to_vec() }
+    Payload {
+        head: format!("{text}@").into_bytes(),
+        tail: b"!".to_vec(),
+    }
 }
 
 fn put(key: &str, expect: Expect, text: &str) -> Write {
-    Write { key: key.into(), expect, change: Change::Put(payload(text)), attachment: None }
+    Write {
+        key: key.into(),
+        expect,
+        change: Change::Put(payload(text)),
+        attachment: None,
+    }
 }
 
 fn delete(key: &str, expect: Expect) -> Write {
-    Write { key: key.into(), expect, change: Change::Delete(payload("last")), attachment: None }
+    Write {
+        key: key.into(),
+        expect,
+        change: Change::Delete(payload("last")),
+        attachment: None,
+    }
 }
 
 fn contents(store: &Store) -> (BTreeMap<String, (u64, String)>, u64) {
     let mut found = BTreeMap::new();
     let at = store
         .scan(|key, revision, value| {
-            found.insert(key.to_string(), (revision.0, String::from_utf8(value.to_vec()).unwrap()));
+            found.insert(
+                key.to_string(),
+                (revision.0, String::from_utf8(value.to_vec()).unwrap()),
+            );
         })
         .unwrap();
     (found, at.0)
@@ -145,7 +163,11 @@ async fn futures_join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
                 *result = Some(value);
             }
         }
-        if results.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if results.iter().all(Option::is_some) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
     results.into_iter().map(|result| result.unwrap()).collect()
@@ -156,8 +178,14 @@ async fn a_delete_shows_the_last_state_with_its_own_revision() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), &Options::default()).unwrap();
     store.commit(put("a", Expect::Absent, "one")).await.unwrap();
-    let event = store.commit(delete("a", Expect::At(Revision(1)))).await.unwrap();
-    assert_eq!((event.kind, &event.value[..]), (EventKind::Deleted, &b"last@2!"[..]));
+    let event = store
+        .commit(delete("a", Expect::At(Revision(1))))
+        .await
+        .unwrap();
+    assert_eq!(
+        (event.kind, &event.value[..]),
+        (EventKind::Deleted, &b"last@2!"[..])
+    );
 }
 
 #[tokio::test]
@@ -170,7 +198,14 @@ async fn history_goes_on_after_the_newest_write_was_a_delete_and_was_compacted()
     store.close().await;
     let store = Store::open(dir.path(), &Options::default()).unwrap();
     assert_eq!(store.revision(), Revision(2));
-    assert_eq!(store.commit(put("a", Expect::Absent, "two")).await.unwrap().revision, Revision(3));
+    assert_eq!(
+        store
+            .commit(put("a", Expect::Absent, "two"))
+            .await
+            .unwrap()
+            .revision,
+        Revision(3)
+    );
 }
 
 #[tokio::test]
@@ -181,7 +216,9 @@ async fn the_file_stays_bounded_when_one_key_is_rewritten_forever() {
     let size = || std::fs::metadata(dir.path().join("store.db")).map_or(0, |m| m.len());
     let mut peak = 0;
     for round in 0..120 {
-        let writes = (0..100).map(|key| store.commit(put(&format!("k{key}"), Expect::Any, &text))).collect();
+        let writes = (0..100)
+            .map(|key| store.commit(put(&format!("k{key}"), Expect::Any, &text)))
+            .collect();
         for outcome in futures_join(writes).await {
             outcome.unwrap();
         }
@@ -192,7 +229,11 @@ async fn the_file_stays_bounded_when_one_key_is_rewritten_forever() {
     // 12,000 writes of 2 KB are 24 MB; what may lie around is the slack of 1,024 rows and the 100 living ones.
     assert!(peak < 8 << 20, "the file grew to {peak} bytes");
     store.compact().unwrap();
-    assert!(size() < 1 << 20, "after compaction the file has {} bytes", size());
+    assert!(
+        size() < 1 << 20,
+        "after compaction the file has {} bytes",
+        size()
+    );
     assert_eq!(contents(&store).0.len(), 100);
 }
 
@@ -200,11 +241,17 @@ async fn the_file_stays_bounded_when_one_key_is_rewritten_forever() {
 async fn a_directory_in_use_is_refused_and_free_again_after_closing() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), &Options::default()).unwrap();
-    let error = Store::open(dir.path(), &Options::default()).err().expect("the directory is taken").to_string();
+    let error = Store::open(dir.path(), &Options::default())
+        .err()
+        .expect("the directory is taken")
+        .to_string();
     assert!(error.contains("already in use"), "{error}");
     assert!(error.contains(&std::process::id().to_string()), "{error}");
     store.close().await;
-    let error = store.commit(put("a", Expect::Any, "late")).await.unwrap_err();
+    let error = store
+        .commit(put("a", Expect::Any, "late"))
+        .await
+        .unwrap_err();
     assert_eq!(error, CommitError::Closed { key: "a".into() });
     Store::open(dir.path(), &Options::default()).unwrap();
 }

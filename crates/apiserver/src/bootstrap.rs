@@ -1,0 +1,100 @@
+//! The objects every cluster has: the system's namespaces, and the API's own Service with its endpoints.
+
+use plinth_api::Status;
+use serde_json::{Value, json};
+
+use crate::kind::Kind;
+use crate::server::{Core, StartError};
+use crate::write::{Part, Proposal};
+
+/// Makes what is missing and corrects what this server's address decides.
+pub(crate) async fn run(core: &Core) -> Result<(), StartError> {
+    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        ensure(core, "", "namespaces", namespace, &[]).await?;
+    }
+    let (address, port) = (core.advertise.0.to_string(), core.advertise.1);
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "kubernetes", "namespace": "default",
+                     "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {"type": "ClusterIP", "clusterIP": core.cluster_ips.api_server().to_string(), "sessionAffinity": "None",
+                 "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]},
+    });
+    ensure(core, "", "services", service, &[]).await?;
+    let endpoints = json!({
+        "apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {"name": "kubernetes", "namespace": "default",
+                     "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": [{"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
+    });
+    ensure(core, "", "endpoints", endpoints, &["subsets"]).await?;
+    let family = if core.advertise.0.is_ipv4() {
+        "IPv4"
+    } else {
+        "IPv6"
+    };
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": "kubernetes", "namespace": "default",
+                     "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": family,
+        "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+    });
+    ensure(
+        core,
+        "discovery.k8s.io",
+        "endpointslices",
+        slice,
+        &["endpoints", "ports"],
+    )
+    .await
+}
+
+/// Makes an object, or gives an existing one these fields.
+async fn ensure(
+    core: &Core,
+    group: &str,
+    plural: &str,
+    object: Value,
+    corrected: &[&str],
+) -> Result<(), StartError> {
+    let metadata = &object["metadata"];
+    let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
+    let failed = |status: Status| StartError::Bootstrap {
+        object: format!("{plural} {name}"),
+        why: status.message,
+    };
+    let missing = || StartError::Catalogue(format!("{plural} are not served"));
+    let kind: &Kind = core.kinds.find(group, "v1", plural).ok_or_else(missing)?;
+    if kind.cache.get(&namespace, &name).is_none() {
+        return core
+            .create_object(kind, object, false)
+            .await
+            .map(drop)
+            .map_err(failed);
+    }
+    if corrected.is_empty() {
+        return Ok(());
+    }
+    let propose = |live: &Value| {
+        let mut next = live.clone();
+        for field in corrected {
+            next[*field] = object[*field].clone();
+        }
+        Ok(Proposal {
+            object: next,
+            warnings: Vec::new(),
+        })
+    };
+    core.update(kind, &namespace, &name, Part::Main, false, propose)
+        .await
+        .map(drop)
+        .map_err(failed)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

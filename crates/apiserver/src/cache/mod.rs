@@ -1,0 +1,206 @@
+//! Every live object in memory, as bytes ready to send and a parsed header, and the recent changes of each kind.
+//! Reads take a snapshot in constant time. Knows the store's events, no HTTP.
+
+mod feed;
+mod object;
+mod tree;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use plinth_store::{Event, EventKind};
+use tokio::sync::watch;
+
+pub(crate) use feed::{Batch, Change};
+pub(crate) use object::{Header, Object, Selection};
+pub(crate) use tree::Tree;
+
+use crate::kind::{Kinds, split_key};
+
+/// Changes a kind remembers at most. A watcher further behind gets 410 and relists.
+const RING_LENGTH: usize = 4096;
+/// Bytes of remembered changes at which older ones go, so that big objects do not make the ring big ...
+const RING_BYTES: usize = 1 << 20;
+/// ... but this many changes stay whatever their size.
+const RING_AT_LEAST: usize = 64;
+
+/// The live objects and recent changes of one kind.
+#[derive(Default)]
+pub(crate) struct KindCache {
+    state: Mutex<State>,
+    /// Tells watchers that there are new changes; the value is of no interest.
+    signal: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    tree: Tree,
+    ring: VecDeque<Arc<Change>>,
+    ring_bytes: usize,
+    /// How many changes have left the ring; the position of its first one.
+    first: u64,
+    /// Changes up to this revision are not (or no longer) in the ring.
+    floor: u64,
+    /// The revision of the newest change.
+    last: u64,
+}
+
+/// The objects of a kind at a revision.
+pub(crate) struct Snapshot {
+    pub(crate) tree: Tree,
+    pub(crate) revision: u64,
+}
+
+/// The history asked for is not in memory any more.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Forgotten {
+    /// The oldest revision that could have been asked for.
+    pub(crate) oldest: u64,
+}
+
+/// The revision up to which all kinds are up to date.
+#[derive(Default)]
+pub(crate) struct Clock(AtomicU64);
+
+impl Clock {
+    /// Everything up to this revision is visible in every kind's cache.
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Sets the time at the start.
+    pub(crate) fn start(&self, revision: u64) {
+        self.0.store(revision, Ordering::Release);
+    }
+}
+
+impl KindCache {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts an object in that was there before this process; only at the start.
+    pub(crate) fn load(&self, object: Object) {
+        self.lock().tree.insert(Arc::new(object));
+    }
+
+    /// Forgets history before this revision; only at the start.
+    pub(crate) fn start(&self, revision: u64) {
+        let mut state = self.lock();
+        state.floor = revision;
+        state.last = revision;
+    }
+
+    /// One live object.
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        self.lock().tree.get(namespace, name).cloned()
+    }
+
+    /// The newest state.
+    pub(crate) fn snapshot(&self, clock: &Clock) -> Snapshot {
+        let state = self.lock();
+        Snapshot {
+            tree: state.tree.clone(),
+            revision: state.last.max(clock.now()),
+        }
+    }
+
+    /// The state as it was at an earlier revision, by taking back the changes since.
+    pub(crate) fn snapshot_at(&self, revision: u64, clock: &Clock) -> Result<Snapshot, Forgotten> {
+        let (mut tree, undo) = {
+            let state = self.lock();
+            let now = state.last.max(clock.now());
+            if revision < state.floor {
+                return Err(Forgotten {
+                    oldest: state.floor,
+                });
+            }
+            let from = state
+                .ring
+                .partition_point(|change| change.revision <= revision);
+            let undo: Vec<_> = state.ring.range(from..).cloned().collect();
+            (
+                state.tree.clone(),
+                if revision < now { undo } else { Vec::new() },
+            )
+        };
+        for change in undo.iter().rev() {
+            match &change.previous {
+                Some(previous) => tree.insert(previous.clone()),
+                None => tree.remove(&change.object.header.namespace, &change.object.header.name),
+            }
+        }
+        Ok(Snapshot { tree, revision })
+    }
+
+    fn apply(&self, revision: u64, kind: EventKind, object: Object) {
+        let position = {
+            let mut state = self.lock();
+            let object = Arc::new(object);
+            let previous = state
+                .tree
+                .get(&object.header.namespace, &object.header.name)
+                .cloned();
+            match kind {
+                EventKind::Deleted => state
+                    .tree
+                    .remove(&object.header.namespace, &object.header.name),
+                EventKind::Created | EventKind::Updated => state.tree.insert(object.clone()),
+            }
+            state.last = revision;
+            state.ring_bytes += object.bytes.len();
+            state.ring.push_back(Arc::new(Change {
+                revision,
+                deleted: kind == EventKind::Deleted,
+                object,
+                previous,
+            }));
+            while state.ring.len() > RING_LENGTH
+                || (state.ring_bytes > RING_BYTES && state.ring.len() > RING_AT_LEAST)
+            {
+                let Some(gone) = state.ring.pop_front() else {
+                    break;
+                };
+                state.ring_bytes -= gone.object.bytes.len();
+                state.floor = gone.revision;
+                state.first += 1;
+            }
+            state.first + state.ring.len() as u64
+        };
+        self.signal.send_replace(position);
+    }
+}
+
+/// Takes a batch of the store's events into the caches; runs in the store's writer thread.
+pub(crate) fn observe(kinds: &Kinds, clock: &Clock, events: &[Event]) {
+    for event in events {
+        let Some((storage, namespace, name)) = split_key(&event.key) else {
+            tracing::error!(key = %event.key, "the store holds a key that is none of ours");
+            continue;
+        };
+        let Some(kind) = kinds.stored_as(storage) else {
+            tracing::debug!(key = %event.key, "the store holds a kind that is not served");
+            continue;
+        };
+        let attached = event
+            .attachment
+            .clone()
+            .and_then(|attachment| attachment.0.downcast::<Header>().ok());
+        let header = attached.unwrap_or_else(|| {
+            Arc::new(Header::parse(kind.resource, namespace, name, &event.value))
+        });
+        let object = Object {
+            header,
+            revision: event.revision.0,
+            bytes: event.value.clone(),
+        };
+        kind.cache.apply(event.revision.0, event.kind, object);
+    }
+    if let Some(newest) = events.last() {
+        clock.0.store(newest.revision.0, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests;

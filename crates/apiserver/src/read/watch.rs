@@ -1,0 +1,343 @@
+//! WATCH: a position in a kind's ring of changes, turned into lines. A watcher holds nothing but its position and
+//! the lines it is about to send; one that falls out of the ring gets 410 and is cut.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Stream, stream};
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use plinth_api::Status;
+use plinth_api::table::{self, IncludeObject};
+use rand::Rng;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::form::{include, parse, partial, row};
+use super::list::too_large;
+use super::malformed_revision;
+use crate::cache::{Batch, Change, Clock, Object, Selection};
+use crate::http::answer;
+use crate::http::body::{ResponseBody, StreamError};
+use crate::http::media::{Accept, Form};
+use crate::kind::Kind;
+use crate::query::{ListOptions, Query, revision};
+
+/// Changes taken from the ring at a time.
+const CHUNK: usize = 64;
+/// How often an idle watcher is told how far history has come.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// A watch without a time limit of its own ends after this and up to as much again.
+const LIFE: Duration = Duration::from_secs(1800);
+
+/// What a watch needs from the server.
+pub(crate) struct WatchContext {
+    pub(crate) clock: Arc<Clock>,
+    /// Ends all watches when the server stops.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Starts a watch.
+pub(crate) fn watch(
+    kind: &Arc<Kind>,
+    selection: Selection,
+    options: &ListOptions,
+    accept: Accept,
+    query: &Query,
+    context: WatchContext,
+) -> Result<Response<ResponseBody>, Status> {
+    let include = include(query)?;
+    let mut lines = VecDeque::new();
+    let mut ended = false;
+    let given = match options.resource_version.as_str() {
+        "" => 0,
+        text => revision(text).map_err(|why| malformed_revision(text, &why))?,
+    };
+    // Listening begins before the position is taken, so that no change falls between.
+    let signal = kind.cache.changes();
+    let (snapshot, now) = kind.cache.snapshot_and_position(&context.clock);
+    if given > snapshot.revision {
+        return Err(too_large(given, snapshot.revision));
+    }
+    let (position, reached, initial) = if options.send_initial_events == Some(true) {
+        (now, snapshot.revision, true)
+    } else if given > 0 {
+        let position = kind
+            .cache
+            .position_after(given)
+            .unwrap_or_else(|forgotten| {
+                lines.push_back(error_line(&Status::expired(format!(
+                    "too old resource version: {given} ({})",
+                    forgotten.oldest
+                ))));
+                ended = true;
+                now
+            });
+        (position, given, false)
+    } else {
+        (
+            now,
+            snapshot.revision,
+            options.send_initial_events.is_none(),
+        )
+    };
+    let initial: VecDeque<Arc<Object>> = if initial && !ended {
+        let namespace = selection.namespace.as_deref();
+        snapshot
+            .tree
+            .iter(namespace, None)
+            .filter(|object| selection.matches(&object.header))
+            .cloned()
+            .collect()
+    } else {
+        VecDeque::new()
+    };
+    let life = options.timeout_seconds.map_or_else(
+        || LIFE + Duration::from_secs(rand::rng().random_range(0..LIFE.as_secs())),
+        Duration::from_secs,
+    );
+    let watcher = Watcher {
+        kind: kind.clone(),
+        selection,
+        writer: Writer {
+            kind: kind.clone(),
+            form: accept.form,
+            include,
+            columns_sent: false,
+        },
+        initial,
+        announce_end: options.send_initial_events == Some(true) && options.bookmarks,
+        position,
+        reached,
+        told: if options.send_initial_events == Some(true) {
+            0
+        } else {
+            reached
+        },
+        signal,
+        bookmarks: options.bookmarks,
+        next_bookmark: Instant::now() + BOOKMARK_EVERY,
+        deadline: Instant::now() + life,
+        lines,
+        ended,
+        context,
+    };
+    let body = ResponseBody::stream(watcher.into_stream());
+    Ok(answer::with_body(StatusCode::OK, "application/json", body))
+}
+
+struct Watcher {
+    kind: Arc<Kind>,
+    selection: Selection,
+    writer: Writer,
+    /// Objects that existed at the start and are still to be sent.
+    initial: VecDeque<Arc<Object>>,
+    /// After them comes the bookmark that ends the initial events (K-22).
+    announce_end: bool,
+    position: u64,
+    /// Everything up to this revision has been looked at.
+    reached: u64,
+    /// The client knows of this revision.
+    told: u64,
+    signal: tokio::sync::watch::Receiver<u64>,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    deadline: Instant,
+    /// Pieces that are ready to be sent.
+    lines: VecDeque<Bytes>,
+    /// Nothing comes after the lines.
+    ended: bool,
+    context: WatchContext,
+}
+
+impl Watcher {
+    fn into_stream(self) -> impl Stream<Item = Result<Bytes, StreamError>> + Send {
+        stream::unfold(self, |mut watcher| async move {
+            let piece = watcher.next().await?;
+            Some((Ok(piece), watcher))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(piece) = self.lines.pop_front() {
+                return Some(piece);
+            }
+            if self.ended {
+                return None;
+            }
+            if let Some(object) = self.initial.pop_front() {
+                self.writer.write(&mut self.lines, "ADDED", &object.bytes);
+                continue;
+            }
+            if std::mem::take(&mut self.announce_end) {
+                self.bookmark(true);
+                continue;
+            }
+            match self
+                .kind
+                .cache
+                .read(self.position, CHUNK, &self.context.clock)
+            {
+                Batch::Changes(changes) => {
+                    self.position += changes.len() as u64;
+                    for change in changes {
+                        self.reached = change.revision;
+                        self.translate(&change);
+                    }
+                }
+                Batch::UpToDate(revision) => {
+                    self.reached = self.reached.max(revision);
+                    self.wait().await;
+                }
+                Batch::Fallen => {
+                    let why = format!(
+                        "too old resource version: {} (the watcher is too slow)",
+                        self.reached
+                    );
+                    self.lines.push_back(error_line(&Status::expired(why)));
+                    self.ended = true;
+                }
+            }
+        }
+    }
+
+    /// Waits for a change, the next bookmark or the end.
+    async fn wait(&mut self) {
+        tokio::select! {
+            changed = self.signal.changed() => self.ended = changed.is_err(),
+            () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
+                self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                if self.told < self.reached {
+                    self.bookmark(false);
+                }
+            }
+            () = tokio::time::sleep_until(self.deadline) => self.ended = true,
+            () = self.context.shutdown.cancelled() => self.ended = true,
+        }
+    }
+
+    fn bookmark(&mut self, ends_initial_events: bool) {
+        self.told = self.reached;
+        self.writer
+            .bookmark(&mut self.lines, self.reached, ends_initial_events);
+    }
+
+    /// Objects that enter or leave the selection are added or deleted for this watcher.
+    fn translate(&mut self, change: &Change) {
+        let is = !change.deleted && self.selection.matches(&change.object.header);
+        let was = change
+            .previous
+            .as_ref()
+            .is_some_and(|previous| self.selection.matches(&previous.header));
+        match (was, is) {
+            (false, false) => return,
+            (false, true) => self
+                .writer
+                .write(&mut self.lines, "ADDED", &change.object.bytes),
+            (true, true) => self
+                .writer
+                .write(&mut self.lines, "MODIFIED", &change.object.bytes),
+            (true, false) if change.deleted => {
+                self.writer
+                    .write(&mut self.lines, "DELETED", &change.object.bytes)
+            }
+            (true, false) => {
+                // The last state the watcher could see, at the revision at which it left.
+                let last = change.previous.as_ref().unwrap_or(&change.object);
+                let bytes = self.kind.layout.at_revision(&last.bytes, change.revision);
+                self.writer.write(&mut self.lines, "DELETED", &bytes);
+            }
+        }
+        self.told = change.revision;
+    }
+}
+
+/// Writes events in the form the client wants.
+struct Writer {
+    kind: Arc<Kind>,
+    form: Form,
+    include: IncludeObject,
+    /// Only the first Table of a watch defines its columns (§13.6).
+    columns_sent: bool,
+}
+
+impl Writer {
+    fn write(&mut self, lines: &mut VecDeque<Bytes>, event: &'static str, bytes: &Bytes) {
+        let object = match self.form {
+            Form::Object => bytes.clone(),
+            form => match parse(bytes) {
+                Ok(object) => self.transform(form, &object),
+                Err(status) => {
+                    lines.push_back(error_line(&status));
+                    return;
+                }
+            },
+        };
+        lines.push_back(prefix(event));
+        lines.push_back(object);
+        lines.push_back(Bytes::from_static(b"}\n"));
+    }
+
+    fn transform(&mut self, form: Form, object: &Value) -> Bytes {
+        let transformed = match form {
+            Form::Table(version) => {
+                let row = row(&self.kind, object, self.include, Timestamp::now(), version);
+                self.table(vec![row], &object["metadata"]["resourceVersion"], version)
+            }
+            Form::Partial(version) | Form::PartialList(version) => partial(object, version),
+            Form::Object => object.clone(),
+        };
+        Bytes::from(transformed.to_string())
+    }
+
+    fn table(&mut self, rows: Vec<Value>, revision: &Value, version: &str) -> Value {
+        let first = !std::mem::replace(&mut self.columns_sent, true);
+        let mut table = table::table(
+            self.kind.resource,
+            rows,
+            &json!({"resourceVersion": revision}),
+            first,
+        );
+        table["apiVersion"] = format!("meta.k8s.io/{version}").into();
+        table
+    }
+
+    fn bookmark(&mut self, lines: &mut VecDeque<Bytes>, revision: u64, ends_initial_events: bool) {
+        let resource = self.kind.resource;
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
+        if ends_initial_events {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let object = json!({"kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata});
+        let object = match self.form {
+            Form::Object => object,
+            Form::Table(version) => {
+                let row = json!({"cells": [], "object": partial(&object, version)});
+                self.table(vec![row], &object["metadata"]["resourceVersion"], version)
+            }
+            Form::Partial(version) | Form::PartialList(version) => partial(&object, version),
+        };
+        lines.push_back(Bytes::from(format!(
+            "{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n"
+        )));
+    }
+}
+
+fn prefix(event: &'static str) -> Bytes {
+    Bytes::from_static(match event {
+        "ADDED" => b"{\"type\":\"ADDED\",\"object\":",
+        "MODIFIED" => b"{\"type\":\"MODIFIED\",\"object\":",
+        _ => b"{\"type\":\"DELETED\",\"object\":",
+    })
+}
+
+fn error_line(status: &Status) -> Bytes {
+    Bytes::from(format!(
+        "{{\"type\":\"ERROR\",\"object\":{}}}\n",
+        status.to_value()
+    ))
+}

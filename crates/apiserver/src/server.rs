@@ -1,0 +1,265 @@
+//! The server as a value: what it is made of, how it starts, and how a request goes through it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body::Body;
+use plinth_api::Status;
+use plinth_store::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::bootstrap;
+use crate::cache::{self, Clock, Header, Object};
+use crate::cluster_ips::{BadRange, ClusterIps};
+use crate::http::body::ResponseBody;
+use crate::http::{answer, body, media};
+use crate::identity::{UserInfo, authorize};
+use crate::kind::{Kinds, NoSchema, split_key};
+use crate::node_proxy::NodeClientTls;
+use crate::route::route;
+
+/// What a server is made of.
+pub struct ApiServerConfig {
+    /// Where objects are kept. Nobody else may write to it.
+    pub store: Store,
+    /// The addresses of Services, as in `10.96.0.0/16`.
+    pub service_cidr: String,
+    /// Where clients inside the cluster reach this server: the endpoint of the Service `kubernetes`.
+    pub advertise: (IpAddr, u16),
+    /// How this server speaks to nodes.
+    pub node_client: NodeClientTls,
+}
+
+/// A server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The stored objects cannot be read.
+    #[error("cannot read the stored objects: {0}")]
+    Store(#[from] StoreError),
+    /// The service range is no range.
+    #[error("the service range is unusable: {0}")]
+    ServiceRange(#[from] BadRange),
+    /// The program was built wrongly.
+    #[error("the API catalogue is incomplete: {0}")]
+    Catalogue(String),
+    /// An object every cluster has cannot be made.
+    #[error("cannot make {object}: {why}")]
+    Bootstrap {
+        /// Which one.
+        object: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+impl From<NoSchema> for StartError {
+    fn from(error: NoSchema) -> Self {
+        Self::Catalogue(error.to_string())
+    }
+}
+
+/// What all requests share.
+pub(crate) struct Core {
+    pub(crate) kinds: Arc<Kinds>,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) cluster_ips: ClusterIps,
+    pub(crate) advertise: (IpAddr, u16),
+    pub(crate) node_client: NodeClientTls,
+    /// Cancelled when the server stops: watches end.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// The Kubernetes API. Clones are handles to the same server.
+#[derive(Clone)]
+pub struct ApiServer {
+    pub(crate) core: Arc<Core>,
+}
+
+/// Who sent a request.
+#[derive(Clone)]
+pub(crate) enum Caller {
+    /// A part of this process.
+    Internal(UserInfo),
+    /// Somebody on the network, known by certificate or not at all.
+    Remote(Option<UserInfo>),
+}
+
+impl Caller {
+    /// The caller's name for the log.
+    fn name(&self) -> &str {
+        match self {
+            Self::Internal(user) | Self::Remote(Some(user)) => &user.name,
+            Self::Remote(None) => "system:anonymous",
+        }
+    }
+}
+
+impl ApiServer {
+    /// Fills the caches from the store and makes the objects every cluster has.
+    pub async fn new(config: ApiServerConfig) -> Result<Self, StartError> {
+        let kinds = Arc::new(Kinds::new()?);
+        let clock = Arc::new(Clock::default());
+        let cluster_ips = ClusterIps::new(&config.service_cidr)?;
+        load(&config.store, &kinds, &clock, &cluster_ips)?;
+        let (observed, time) = (kinds.clone(), clock.clone());
+        config.store.observe(Box::new(move |events| {
+            cache::observe(&observed, &time, events)
+        }));
+        let core = Arc::new(Core {
+            kinds,
+            store: config.store,
+            clock,
+            cluster_ips,
+            advertise: config.advertise,
+            node_client: config.node_client,
+            shutdown: CancellationToken::new(),
+        });
+        bootstrap::run(&core).await?;
+        Ok(Self { core })
+    }
+
+    /// The API for a part of this process, without sockets. It may do everything. Fits `kube::Client::new`.
+    pub fn service(&self, user: UserInfo) -> LocalService {
+        LocalService {
+            core: self.core.clone(),
+            caller: Caller::Internal(user),
+        }
+    }
+
+    /// Whether the server takes requests: from the moment it exists until it is stopped.
+    pub fn ready(&self) -> bool {
+        !self.core.shutdown.is_cancelled()
+    }
+
+    /// Ends all watches and lets `/readyz` fail. [`ApiServer::serve`] does this when it is told to stop.
+    pub fn stop(&self) {
+        self.core.shutdown.cancel();
+    }
+}
+
+fn load(
+    store: &Store,
+    kinds: &Kinds,
+    clock: &Clock,
+    cluster_ips: &ClusterIps,
+) -> Result<(), StoreError> {
+    let revision = store.scan(|key, revision, bytes| {
+        let Some((storage, namespace, name)) = split_key(&key) else {
+            tracing::error!(%key, "the store holds a key that is none of ours");
+            return;
+        };
+        let Some(kind) = kinds.stored_as(storage) else {
+            tracing::warn!(%key, "the store holds an object of a kind that is not served");
+            return;
+        };
+        if storage == "services"
+            && let Ok(service) = serde_json::from_slice(&bytes)
+        {
+            cluster_ips.load(&service);
+        }
+        let header = Arc::new(Header::parse(kind.resource, namespace, name, &bytes));
+        kind.cache.load(Object {
+            header,
+            revision: revision.0,
+            bytes,
+        });
+    })?;
+    for kind in kinds.iter() {
+        kind.cache.start(revision.0);
+    }
+    clock.start(revision.0);
+    Ok(())
+}
+
+/// The API as a `tower::Service` for callers in this process.
+#[derive(Clone)]
+pub struct LocalService {
+    core: Arc<Core>,
+    caller: Caller,
+}
+
+impl<B> tower::Service<Request<B>> for LocalService
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: std::fmt::Display,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (core, caller) = (self.core.clone(), self.caller.clone());
+        Box::pin(async move { Ok(core.handle(&caller, request).await) })
+    }
+}
+
+impl Core {
+    /// A request's way through the server. Every outcome is an answer.
+    pub(crate) async fn handle<B>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: Request<B>,
+    ) -> Response<ResponseBody>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: std::fmt::Display,
+    {
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+        let mut response = match self.answer(caller, &parts, body).await {
+            Ok(response) => response,
+            Err(status) => answer::status(&status, media::syntax_of_errors(&parts.headers)),
+        };
+        if matches!(caller, Caller::Remote(_)) {
+            response = answer::compress(&parts.headers, response).await;
+        }
+        tracing::debug!(
+            user = caller.name(), method = %parts.method, uri = %parts.uri, code = response.status().as_u16(),
+            micros = started.elapsed().as_micros(), "request"
+        );
+        response
+    }
+
+    async fn answer<B>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        parts: &Parts,
+        body: B,
+    ) -> Result<Response<ResponseBody>, Status>
+    where
+        B: Body + Send,
+        B::Data: Send,
+        B::Error: std::fmt::Display,
+    {
+        let target = route(&self.kinds, parts.uri.path());
+        if let Caller::Remote(user) = caller {
+            let verb = crate::dispatch::verb(&parts.method, &target, parts.uri.query());
+            authorize(user.as_ref(), verb, parts.uri.path(), &target)?;
+        }
+        let writes = matches!(
+            parts.method,
+            Method::POST | Method::PUT | Method::PATCH | Method::DELETE
+        );
+        let body = if writes {
+            body::read(body).await?
+        } else {
+            Bytes::new()
+        };
+        self.dispatch(target, parts, body).await
+    }
+}

@@ -1,0 +1,215 @@
+//! Writing: the steps between a decoded object and a committed one, the same for every kind. Each verb has its file;
+//! what they share is here.
+
+mod binding;
+mod create;
+mod delete;
+mod delete_options;
+mod scale;
+mod update;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use jiff::Timestamp;
+use plinth_api::{Decoded, Details, FieldValidation, Gvk, Status, TypeSchema, decode};
+use plinth_store::{Attachment, Change, CommitError, Expect, Revision, Write};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+pub(crate) use delete::Deleted;
+pub(crate) use delete_options::DeleteOptions;
+pub(crate) use scale::of_bytes as scale_of;
+pub(crate) use update::{Part, Proposal};
+
+use crate::cache::Header;
+use crate::http::media;
+use crate::kind::Kind;
+use crate::query::WriteOptions;
+use crate::server::Core;
+
+/// How often a write that nobody tied to a revision is tried again when others get in between.
+const ATTEMPTS: usize = 64;
+
+/// The outcome of a write.
+pub(crate) struct Written {
+    /// The object as it is now (or was last).
+    pub(crate) bytes: Bytes,
+    /// Texts for `Warning` headers.
+    pub(crate) warnings: Vec<String>,
+    /// Whether the object is new.
+    pub(crate) created: bool,
+}
+
+/// A request that writes: parameters, headers, body.
+pub(crate) struct Incoming<'r> {
+    pub(crate) options: WriteOptions,
+    pub(crate) headers: &'r HeaderMap,
+    pub(crate) body: &'r Bytes,
+}
+
+impl Incoming<'_> {
+    /// The object in the body.
+    fn decode(&self, schema: &'static TypeSchema, gvk: &Gvk) -> Result<Decoded, Status> {
+        let format = media::body_format(self.headers)?;
+        let validation: FieldValidation = self.options.validation;
+        let mut decoded = decode(schema, gvk, self.body, format, validation)
+            .map_err(|error| Status::bad_request(error.to_string()))?;
+        if decoded.object.is_null() {
+            decoded.object = Value::Object(Map::new());
+        }
+        decoded.object["apiVersion"] = gvk.api_version().into();
+        decoded.object["kind"] = gvk.kind.into();
+        Ok(decoded)
+    }
+}
+
+/// Why a commit did not happen.
+pub(crate) enum Refused {
+    /// Somebody else wrote first.
+    Raced,
+    /// This is the answer.
+    Status(Status),
+}
+
+impl Core {
+    /// Commits an object's new state.
+    async fn put(&self, kind: &Kind, object: &Value, expect: Expect) -> Result<Bytes, Refused> {
+        self.commit(
+            kind,
+            object,
+            expect,
+            Change::Put(kind.layout.payload(object)),
+        )
+        .await
+    }
+
+    /// Removes an object; watchers see this last state.
+    async fn remove(&self, kind: &Kind, last: &Value, revision: u64) -> Result<Bytes, Refused> {
+        let bytes = self
+            .commit(
+                kind,
+                last,
+                Expect::At(Revision(revision)),
+                Change::Delete(kind.layout.payload(last)),
+            )
+            .await?;
+        self.cluster_ips.released(kind.resource, last);
+        Ok(bytes)
+    }
+
+    async fn commit(
+        &self,
+        kind: &Kind,
+        object: &Value,
+        expect: Expect,
+        change: Change,
+    ) -> Result<Bytes, Refused> {
+        let header = Header::of(kind.resource, object);
+        let write = Write {
+            key: kind.key(&header.namespace, &header.name),
+            expect,
+            change,
+            attachment: Some(Attachment(Arc::new(header))),
+        };
+        match self.store.commit(write).await {
+            Ok(event) => Ok(event.value),
+            Err(CommitError::Conflict { .. }) => Err(Refused::Raced),
+            Err(error @ CommitError::Closed { .. }) => Err(Refused::Status(
+                Status::service_unavailable(format!("the server is stopping: {error}")),
+            )),
+            Err(error) => Err(Refused::Status(Status::internal(error))),
+        }
+    }
+}
+
+/// The time as objects carry it: whole seconds, UTC.
+pub(crate) fn timestamp(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// `metadata` of an object that is being written, made if it is missing.
+pub(crate) fn metadata(object: &mut Value) -> &mut Map<String, Value> {
+    if !object.is_object() {
+        *object = Value::Object(Map::new());
+    }
+    let metadata = &mut object["metadata"];
+    if !metadata.is_object() {
+        *metadata = Value::Object(Map::new());
+    }
+    let Value::Object(map) = metadata else {
+        unreachable!("the lines above made metadata an object")
+    };
+    map
+}
+
+/// A text of an object's metadata, empty when it is not there.
+pub(crate) fn meta_text<'o>(object: &'o Value, field: &str) -> &'o str {
+    object["metadata"][field].as_str().unwrap_or_default()
+}
+
+/// The finalizers of an object.
+pub(crate) fn finalizers(object: &Value) -> Vec<String> {
+    let list = object["metadata"]["finalizers"].as_array();
+    list.into_iter()
+        .flatten()
+        .filter_map(|f| f.as_str().map(ToOwned::to_owned))
+        .collect()
+}
+
+/// 400 for an object of another namespace than the path's.
+fn check_namespace(object: &mut Value, namespace: &str, namespaced: bool) -> Result<(), Status> {
+    if !namespaced {
+        return Ok(());
+    }
+    let given = meta_text(object, "namespace");
+    if !given.is_empty() && given != namespace {
+        let message =
+            "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(Status::bad_request(message));
+    }
+    metadata(object).insert("namespace".into(), namespace.into());
+    Ok(())
+}
+
+/// 400 for an object of another name than the path's.
+fn check_name(object: &Value, name: &str) -> Result<(), Status> {
+    let given = meta_text(object, "name");
+    if given.is_empty() {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )));
+    }
+    if given != name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        )));
+    }
+    Ok(())
+}
+
+/// 409 about a kind rather than a resource, as precondition failures are told (§13.4).
+fn precondition_failed(kind: &Kind, name: &str, why: &str) -> Status {
+    let resource = kind.resource;
+    let message = format!(
+        "Operation cannot be fulfilled on {} {}: {why}",
+        resource.kind,
+        Value::from(name)
+    );
+    let details = Details {
+        name: name.to_owned(),
+        kind: resource.kind.to_owned(),
+        group: resource.group.to_owned(),
+        ..Details::default()
+    };
+    Status {
+        code: 409,
+        reason: "Conflict",
+        message,
+        details: Some(details),
+    }
+}
+
+/// Too many others wrote at the same time.
+fn too_contended(kind: &Kind, name: &str) -> Status {
+    Status::modified(kind.resource, name)
+}

@@ -1,0 +1,187 @@
+//! `/scale`: the `autoscaling/v1` view of a workload's replicas.
+
+use plinth_api::patch;
+use plinth_api::{FieldError, Gvk, Path, Selector, Status, TypeSchema, schema_of};
+use serde_json::{Value, json};
+
+use super::update::{Proposal, parse};
+use super::{Incoming, Part, Written, check_name, check_namespace, meta_text};
+use crate::http::media;
+use crate::kind::Kind;
+use crate::query::revision;
+use crate::read::plain_error;
+use crate::server::Core;
+
+const SCALE: Gvk = Gvk::of("autoscaling", "v1", "Scale");
+
+/// The Scale of an object.
+pub(crate) fn of(object: &Value) -> Value {
+    let metadata = &object["metadata"];
+    let selector =
+        Selector::from_object(&object["spec"]["selector"]).map(|selector| selector.to_string());
+    let mut scale = json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {},
+        "spec": {},
+        "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)},
+    });
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+    ] {
+        if metadata[field].is_string() {
+            scale["metadata"][field] = metadata[field].clone();
+        }
+    }
+    // Upstream leaves a zero out.
+    if let Some(replicas) = object["spec"]["replicas"]
+        .as_i64()
+        .filter(|replicas| *replicas != 0)
+    {
+        scale["spec"]["replicas"] = replicas.into();
+    }
+    if let Ok(selector) = selector
+        && !selector.is_empty()
+    {
+        scale["status"]["selector"] = selector.into();
+    }
+    scale
+}
+
+/// The Scale of stored bytes.
+pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Value, Status> {
+    parse(bytes).map(|object| of(&object))
+}
+
+fn schema() -> Result<&'static TypeSchema, Status> {
+    schema_of("autoscaling", "v1", "Scale")
+        .ok_or_else(|| Status::internal("there is no schema for Scale"))
+}
+
+impl Core {
+    /// PUT of a Scale.
+    pub(crate) async fn replace_scale(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        incoming: &Incoming<'_>,
+    ) -> Result<Written, Status> {
+        let decoded = incoming.decode(schema()?, &SCALE)?;
+        let mut scale = decoded.object;
+        check_name(&scale, name)?;
+        check_namespace(&mut scale, namespace, kind.resource.namespaced())?;
+        let propose = |live: &Value| rescaled(kind, live, &scale, decoded.warnings.clone());
+        self.scale(kind, namespace, name, incoming, propose).await
+    }
+
+    /// PATCH of a Scale.
+    pub(crate) async fn patch_scale(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        incoming: &Incoming<'_>,
+    ) -> Result<Written, Status> {
+        let how = media::patch_kind(incoming.headers)?;
+        let schema = schema()?;
+        let propose = |live: &Value| {
+            let patched = patch::apply(
+                how,
+                schema,
+                &of(live),
+                incoming.body,
+                incoming.options.validation,
+            )
+            .map_err(Status::from)?;
+            check_name(&patched.object, name)?;
+            rescaled(kind, live, &patched.object, patched.warnings)
+        };
+        self.scale(kind, namespace, name, incoming, propose).await
+    }
+
+    async fn scale(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        incoming: &Incoming<'_>,
+        propose: impl Fn(&Value) -> Result<Proposal, Status>,
+    ) -> Result<Written, Status> {
+        if kind.cache.get(namespace, name).is_none() {
+            return Err(Status::subresource_not_found(kind.resource, "scale", name));
+        }
+        let written = self
+            .update(
+                kind,
+                namespace,
+                name,
+                Part::Main,
+                incoming.options.dry_run,
+                propose,
+            )
+            .await?;
+        let scale = of_bytes(&written.bytes)?;
+        Ok(Written {
+            bytes: scale.to_string().into(),
+            ..written
+        })
+    }
+}
+
+/// The object with a Scale's replicas.
+fn rescaled(
+    kind: &Kind,
+    live: &Value,
+    scale: &Value,
+    warnings: Vec<String>,
+) -> Result<Proposal, Status> {
+    let name = meta_text(live, "name");
+    let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+    if replicas < 0 {
+        let error = FieldError::invalid(
+            &Path::new("spec.replicas"),
+            replicas,
+            "must be greater than or equal to 0",
+        );
+        return Err(Status::invalid_kind("autoscaling", "Scale", name, &[error]));
+    }
+    let given = meta_text(scale, "resourceVersion");
+    if !given.is_empty() {
+        revision(given).map_err(|why| plain_error(500, why))?;
+        if given != meta_text(live, "resourceVersion") {
+            return Err(Status::modified(kind.resource, name));
+        }
+    }
+    let uid = meta_text(scale, "uid");
+    if !uid.is_empty() && uid != meta_text(live, "uid") {
+        let live = meta_text(live, "uid");
+        let why =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {live}");
+        return Err(Status::conflict(kind.resource, name, &why));
+    }
+    let mut object = live.clone();
+    object["spec"]["replicas"] = replicas.into();
+    Ok(Proposal { object, warnings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    ///
+    #[test]
+    fn a_scale_shows_wanted_and_real_replicas_and_the_selector_as_text() {
+        let set = json!({"metadata": {"name": "web", "namespace": "ns", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"}},
+            "spec": {"replicas": 3, "selector": {"matchLabels": {"foo": "bar"}, "matchExpressions": [{"key": "baz", "operator": "In", "values": ["b", "a"]}]}},
+            "status": {"replicas": 2}});
+        let expected = json!({"kind": "Scale", "apiVersion": "autoscaling/v1",
+            "metadata": {"name": "web", "namespace": "ns", "uid": "u", "resourceVersion": "7"},
+            "spec": {"replicas": 3}, "status": {"replicas": 2, "selector": "baz in (a,b),foo=bar"}});
+        assert_eq!(of(&set), expected);
+    }
+}

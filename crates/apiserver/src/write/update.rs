@@ -1,0 +1,363 @@
+//! PUT and PATCH: a live object's next state, of the whole or of one part. Writes that are not tied to a revision
+//! are computed again from the newest state when somebody else was faster.
+
+use plinth_api::patch;
+use plinth_api::{Details, FieldError, Path, Status};
+use plinth_store::{Expect, Revision};
+use serde_json::Value;
+
+use super::create::without_revision;
+use super::{
+    ATTEMPTS, Incoming, Refused, Written, check_name, check_namespace, finalizers, meta_text,
+    metadata, too_contended,
+};
+use crate::admission::{self, Operation};
+use crate::http::media;
+use crate::kind::Kind;
+use crate::query::revision;
+use crate::read::plain_error;
+use crate::server::Core;
+
+/// Which part of an object a write may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Everything but the status (and what else the kind keeps back).
+    Main,
+    /// The status.
+    Status,
+    /// A namespace's `spec.finalizers`.
+    Finalizers,
+    /// What binding a pod to a node changes; the proposal is right by construction.
+    Bound,
+}
+
+/// What an update comes up with, given the live object.
+pub(crate) struct Proposal {
+    pub(crate) object: Value,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Core {
+    /// Replaces an object with the one in a request body.
+    pub(crate) async fn replace(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        part: Part,
+        incoming: &Incoming<'_>,
+    ) -> Result<Written, Status> {
+        let decoded = incoming.decode(kind.schema, &kind.gvk)?;
+        let mut object = decoded.object;
+        check_name(&object, name)?;
+        check_namespace(&mut object, namespace, kind.resource.namespaced())?;
+        let creates = part == Part::Main && kind.resource.strategy.create_on_update();
+        if creates
+            && kind.cache.get(namespace, name).is_none()
+            && meta_text(&object, "resourceVersion").is_empty()
+        {
+            let mut written = self
+                .create_object(kind, object, incoming.options.dry_run)
+                .await?;
+            written.warnings.splice(..0, decoded.warnings);
+            return Ok(written);
+        }
+        let propose = |_: &Value| {
+            Ok(Proposal {
+                object: object.clone(),
+                warnings: decoded.warnings.clone(),
+            })
+        };
+        self.update(
+            kind,
+            namespace,
+            name,
+            part,
+            incoming.options.dry_run,
+            propose,
+        )
+        .await
+    }
+
+    /// Changes an object by the patch in a request body.
+    pub(crate) async fn patch(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        part: Part,
+        incoming: &Incoming<'_>,
+    ) -> Result<Written, Status> {
+        let how = media::patch_kind(incoming.headers)?;
+        let propose = |live: &Value| {
+            let patched = patch::apply(
+                how,
+                kind.schema,
+                live,
+                incoming.body,
+                incoming.options.validation,
+            )
+            .map_err(Status::from)?;
+            let mut object = patched.object;
+            object["apiVersion"] = kind.gvk.api_version().into();
+            object["kind"] = kind.gvk.kind.into();
+            check_name(&object, name)?;
+            check_namespace(&mut object, namespace, kind.resource.namespaced())?;
+            Ok(Proposal {
+                object,
+                warnings: patched.warnings,
+            })
+        };
+        self.update(
+            kind,
+            namespace,
+            name,
+            part,
+            incoming.options.dry_run,
+            propose,
+        )
+        .await
+    }
+
+    /// Brings a proposal for an object's next state through the pipeline and commits it.
+    pub(crate) async fn update(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        part: Part,
+        dry_run: bool,
+        propose: impl Fn(&Value) -> Result<Proposal, Status>,
+    ) -> Result<Written, Status> {
+        let resource = kind.resource;
+        for _ in 0..ATTEMPTS {
+            let live = crate::read::live(kind, namespace, name)?;
+            let old: Value = parse(&live.bytes)?;
+            let Proposal {
+                object: mut new,
+                mut warnings,
+            } = propose(&old)?;
+            check_revision(kind, &new, &old, live.revision, part)?;
+            check_uid(kind, namespace, &new, &old)?;
+            keep_system_fields(&mut new, &old);
+            let reserved = self.prepare(kind, part, &mut new, &old, dry_run)?;
+            if part == Part::Main {
+                warnings.extend(resource.strategy.warnings(&new, Some(&old)));
+            }
+            if is_finished(kind, &new) {
+                // The last finalizer is gone: the object goes too (L-34), and the answer shows it as it was last.
+                metadata(&mut new)
+                    .insert("resourceVersion".into(), live.revision.to_string().into());
+                let bytes = without_revision(&new);
+                if dry_run {
+                    return Ok(Written {
+                        bytes,
+                        warnings,
+                        created: false,
+                    });
+                }
+                match self.remove(kind, &new, live.revision).await {
+                    Ok(_) => {
+                        return Ok(Written {
+                            bytes,
+                            warnings,
+                            created: false,
+                        });
+                    }
+                    Err(Refused::Raced) => continue,
+                    Err(Refused::Status(status)) => return Err(status),
+                }
+            }
+            if dry_run {
+                return Ok(Written {
+                    bytes: without_revision(&new),
+                    warnings,
+                    created: false,
+                });
+            }
+            if new == old {
+                // Nothing would change, so nothing is written and the resourceVersion stays (A-10).
+                return Ok(Written {
+                    bytes: live.bytes.clone(),
+                    warnings,
+                    created: false,
+                });
+            }
+            match self
+                .put(kind, &new, Expect::At(Revision(live.revision)))
+                .await
+            {
+                Ok(bytes) => {
+                    reserved.keep();
+                    self.cluster_ips.replaced(resource, &old, &new);
+                    return Ok(Written {
+                        bytes,
+                        warnings,
+                        created: false,
+                    });
+                }
+                Err(Refused::Raced) => {}
+                Err(Refused::Status(status)) => return Err(status),
+            }
+        }
+        Err(too_contended(kind, name))
+    }
+
+    /// Defaults, admission, the kind's own rules and validation, for one part.
+    fn prepare(
+        &self,
+        kind: &Kind,
+        part: Part,
+        new: &mut Value,
+        old: &Value,
+        dry_run: bool,
+    ) -> Result<crate::cluster_ips::Reservation, Status> {
+        let resource = kind.resource;
+        let strategy = resource.strategy;
+        let name = meta_text(old, "name");
+        if part == Part::Bound {
+            return Ok(crate::cluster_ips::Reservation::none());
+        }
+        strategy.default(new);
+        let errors = match part {
+            Part::Bound => Vec::new(),
+            Part::Main => {
+                self.cluster_ips.carry_over(resource, new, old);
+                admission::admit(self, kind, Operation::Update, new, Some(old))?;
+                resource.prepare_update(new, old);
+                resource.validate_update(new, old)
+            }
+            Part::Status => {
+                resource.prepare_status_update(new, old);
+                resource.validate_status_update(new, old)
+            }
+            Part::Finalizers => {
+                let wanted = new["spec"]["finalizers"].take();
+                *new = old.clone();
+                new["spec"]["finalizers"] = wanted;
+                if new["spec"]["finalizers"]
+                    .as_array()
+                    .is_none_or(Vec::is_empty)
+                    && let Some(spec) = new["spec"].as_object_mut()
+                {
+                    spec.remove("finalizers");
+                }
+                resource.strategy.validate(new)
+            }
+        };
+        if !errors.is_empty() {
+            return Err(Status::invalid(resource, name, &errors));
+        }
+        if part == Part::Main {
+            self.cluster_ips.assign(resource, new, Some(old), dry_run)
+        } else {
+            Ok(crate::cluster_ips::Reservation::none())
+        }
+    }
+}
+
+/// The object in stored bytes.
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, Status> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Status::internal(format!("a stored object is not JSON: {error}")))
+}
+
+/// A client that names a resourceVersion wants exactly that state to be replaced.
+fn check_revision(
+    kind: &Kind,
+    new: &Value,
+    old: &Value,
+    live: u64,
+    part: Part,
+) -> Result<(), Status> {
+    let name = meta_text(old, "name");
+    let given = meta_text(new, "resourceVersion");
+    if given.is_empty() {
+        if part == Part::Main && !kind.resource.strategy.unconditional_update() {
+            // §13.3.
+            let path = Path::new("metadata.resourceVersion");
+            let error = FieldError::invalid(&path, 0, "must be specified for an update");
+            return Err(Status::invalid(kind.resource, name, &[error]));
+        }
+        return Ok(());
+    }
+    let given = revision(given).map_err(|why| plain_error(500, why))?;
+    if given == live {
+        Ok(())
+    } else {
+        Err(Status::modified(kind.resource, name))
+    }
+}
+
+/// A client that names a UID wants that very object, not one of the same name that came after it.
+fn check_uid(kind: &Kind, namespace: &str, new: &Value, old: &Value) -> Result<(), Status> {
+    let (given, live, name) = (
+        meta_text(new, "uid"),
+        meta_text(old, "uid"),
+        meta_text(old, "name"),
+    );
+    if given.is_empty() || given == live {
+        return Ok(());
+    }
+    let place = if namespace.is_empty() {
+        String::new()
+    } else {
+        format!("/{namespace}")
+    };
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{}{place}/{name}, ResourceVersion: 0, \
+         AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {live}",
+        kind.resource.plural
+    );
+    Err(Status::conflict(kind.resource, name, &why))
+}
+
+/// The revision is compared before and written by the store; who manages which field is not kept.
+fn keep_system_fields(new: &mut Value, old: &Value) {
+    let fields = metadata(new);
+    fields.remove("managedFields");
+    fields.insert(
+        "resourceVersion".into(),
+        old["metadata"]["resourceVersion"].clone(),
+    );
+}
+
+/// Whether a terminating object has nothing left to wait for.
+fn is_finished(kind: &Kind, object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    if !metadata["deletionTimestamp"].is_string() || !finalizers(object).is_empty() {
+        return false;
+    }
+    if kind.resource.plural == "namespaces" && kind.resource.group.is_empty() {
+        return object["spec"]["finalizers"]
+            .as_array()
+            .is_none_or(Vec::is_empty);
+    }
+    metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+}
+
+/// 409 in the name of a subresource.
+pub(super) fn subresource_conflict(
+    kind: &Kind,
+    subresource: &str,
+    name: &str,
+    why: &str,
+) -> Status {
+    let resource = format!("{}/{subresource}", kind.resource.plural);
+    let message = format!(
+        "Operation cannot be fulfilled on {resource} {}: {why}",
+        Value::from(name)
+    );
+    let details = Details {
+        name: name.to_owned(),
+        kind: resource,
+        group: kind.resource.group.to_owned(),
+        ..Details::default()
+    };
+    Status {
+        code: 409,
+        reason: "Conflict",
+        message,
+        details: Some(details),
+    }
+}
