@@ -23,7 +23,7 @@ impl Digest {
         Self::from_hash(Sha256::new_with_prefix(bytes))
     }
 
-    fn from_hash(hash: Sha256) -> Self {
+    pub(super) fn from_hash(hash: Sha256) -> Self {
         Self(format!("sha256:{}", hex::encode(hash.finalize())))
     }
 

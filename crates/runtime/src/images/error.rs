@@ -97,6 +97,7 @@ impl ImageError {
         move |source| Self::Io { step, path: path.as_ref().to_owned(), source: source.into() }
     }
 
+    #[allow(clippy::needless_pass_by_value)] // an error or a text, as it comes
     pub(super) fn malformed(what: impl Into<String>, reason: impl ToString) -> Self {
         Self::Malformed { what: what.into(), reason: reason.to_string() }
     }

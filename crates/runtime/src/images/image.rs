@@ -140,16 +140,16 @@ pub(super) struct History {
 pub(super) struct RunConfig {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) user: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) exposed_ports: Option<BTreeMap<String, Empty>>,
+    #[serde(default, with = "keys", skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) exposed_ports: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) env: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) entrypoint: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) cmd: Option<Vec<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) volumes: Option<BTreeMap<String, Empty>>,
+    #[serde(default, with = "keys", skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) volumes: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) working_dir: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,19 +164,22 @@ pub(super) struct RunConfig {
     pub(super) on_build: Option<Vec<String>>,
 }
 
-/// Go's `struct{}`: an empty object, also when written as null.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Empty;
+/// Sets, which Go writes as objects with empty objects for values.
+mod keys {
+    use std::collections::{BTreeMap, BTreeSet};
 
-impl Serialize for Empty {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serde::ser::SerializeMap::end(serializer.serialize_map(Some(0))?)
+    use serde::ser::SerializeMap;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(keys: &BTreeSet<String>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(keys.len()))?;
+        keys.iter().try_for_each(|key| map.serialize_entry(key, &serde_json::Map::new()))?;
+        map.end()
     }
-}
 
-impl<'de> Deserialize<'de> for Empty {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<String>, D::Error> {
+        let map: Option<BTreeMap<String, serde_json::Value>> = Option::deserialize(deserializer)?;
+        Ok(map.into_iter().flatten().map(|(key, _)| key).collect())
     }
 }
 
@@ -194,7 +197,6 @@ impl ConfigFile {
     pub(super) fn run_config(&self) -> ImageConfig {
         let config = &self.config;
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let keys = |map: &Option<BTreeMap<String, Empty>>| map.iter().flat_map(BTreeMap::keys).cloned().collect();
         let mut env: Vec<(String, String)> = Vec::new();
         for variable in config.env.iter().flatten() {
             let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
@@ -210,8 +212,8 @@ impl ConfigFile {
             working_dir: some(&config.working_dir),
             user: some(&config.user),
             stop_signal: config.stop_signal.as_deref().and_then(some),
-            volumes: keys(&config.volumes),
-            exposed_ports: keys(&config.exposed_ports),
+            volumes: config.volumes.clone(),
+            exposed_ports: config.exposed_ports.clone(),
             labels: config.labels.clone().unwrap_or_default(),
         }
     }
@@ -226,15 +228,14 @@ impl ConfigFile {
 impl From<&ImageConfig> for RunConfig {
     fn from(config: &ImageConfig) -> Self {
         let list = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
-        let set = |set: &BTreeSet<String>| (!set.is_empty()).then(|| set.iter().map(|key| (key.clone(), Empty)).collect());
         let env: Vec<String> = config.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         Self {
             user: config.user.clone().unwrap_or_default(),
-            exposed_ports: set(&config.exposed_ports),
+            exposed_ports: config.exposed_ports.clone(),
             env: list(&env),
             entrypoint: list(&config.entrypoint),
             cmd: list(&config.cmd),
-            volumes: set(&config.volumes),
+            volumes: config.volumes.clone(),
             working_dir: config.working_dir.clone().unwrap_or_default(),
             labels: (!config.labels.is_empty()).then(|| config.labels.clone()),
             stop_signal: config.stop_signal.clone(),

@@ -99,7 +99,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = File::create(&new).map_err(ImageError::io("create", &new))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(ImageError::io("write", &new))?;
     fs::rename(&new, path).map_err(ImageError::io("replace", path))?;
-    path.parent().map_or(Ok(()), |directory| sync_directory(directory))
+    path.parent().map_or(Ok(()), sync_directory)
 }
 
 /// Makes renames inside a directory durable.

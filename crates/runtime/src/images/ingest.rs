@@ -101,7 +101,7 @@ impl Ingest {
         fs::create_dir(&root).map_err(ImageError::io("create directory", &root))?;
         let (_, plain) = decoder(BufReader::with_capacity(1 << 16, open()?)).map_err(|e| ImageError::malformed(what, e))?;
         let mut hashing = Hashing::new(plain);
-        let unpacked = unpack(&mut hashing, &root)?;
+        let size = unpack(&mut hashing, &root)?;
         let (_, diff_id, _) = hashing.finish();
         if let Some(expected) = expected.filter(|expected| **expected != diff_id) {
             delete_tree(&root)?;
@@ -119,7 +119,7 @@ impl Ingest {
         };
         self.blobs.insert(archive.digest.clone(), path);
         let archive = Archive { digest: archive.digest.clone(), size: archive.size, compression };
-        Ok(self.take(Layer { diff_id, size: unpacked.size, archive: Some(archive) }))
+        Ok(self.take(Layer { diff_id, size, archive: Some(archive) }))
     }
 
     /// Makes a directory in staging that overlayfs or a copy has filled into a layer. `lowers` are the layers below it,
@@ -180,7 +180,7 @@ impl Ingest {
     }
 
     /// What is known of a layer that is here already: made earlier in this work, or part of an image.
-    fn known_layer(&self, diff_id: &Digest) -> Result<Option<Layer>> {
+    pub(super) fn known_layer(&self, diff_id: &Digest) -> Result<Option<Layer>> {
         if let Some(taken) = self.taken.get(diff_id) {
             return Ok(Some(taken.clone()));
         }

@@ -23,6 +23,7 @@
 //! `build`) keep no archive: their diff id is the hash of the *canonical tar* of the directory (`canonical.rs`), which can
 //! be written again at any time.
 
+mod build;
 mod digest;
 mod error;
 mod export;
@@ -33,13 +34,16 @@ mod ingest;
 mod layers;
 mod manifest;
 mod name;
+mod pull;
 mod store;
 mod sweep;
 
+pub use build::{BuildError, BuildOptions, Progress, Runner, build};
 pub use digest::Digest;
 pub use error::ImageError;
 pub use image::{Archive, Compression, Image, ImageConfig, Layer};
 pub use name::ImageName;
+pub use pull::{PullOptions, PullProgress};
 pub use store::{ImageStore, Removed};
 
 type Result<T, E = ImageError> = std::result::Result<T, E>;

@@ -83,6 +83,7 @@ impl ImageStore {
                 fs::remove_file(&path).map_err(ImageError::io("remove", &path))?;
             }
         }
+        self.forget_useless_steps()?;
         self.empty_staging()
     }
 

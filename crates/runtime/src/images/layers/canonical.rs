@@ -53,7 +53,7 @@ impl<W: Write> Writer<'_, W> {
             return self.marker(&whiteout_of(relative));
         }
         let mut header = header(&metadata);
-        let mut records = self.xattr_records(&path)?;
+        let mut records = xattr_records(&path)?;
         let result = if kind.is_dir() {
             let mut name = relative.as_os_str().as_bytes().to_vec();
             name.push(b'/');
@@ -112,6 +112,7 @@ impl<W: Write> Writer<'_, W> {
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(0);
+        header.set_size(0);
         self.append(&mut header, name, &mut Vec::new(), io::empty())
             .map_err(ImageError::io("archive", Path::new(std::ffi::OsStr::from_bytes(name))))
     }
@@ -141,13 +142,14 @@ impl<W: Write> Writer<'_, W> {
         self.tar.append(header, data)
     }
 
-    fn xattr_records(&self, path: &Path) -> Result<Records> {
-        xattr_names(path)?
-            .into_iter()
-            .filter(|name| belongs_to_the_image(name))
-            .map(|name| Ok((format!("{XATTR_RECORD}{name}"), xattr(path, &name)?)))
-            .collect()
-    }
+}
+
+fn xattr_records(path: &Path) -> Result<Records> {
+    xattr_names(path)?
+        .into_iter()
+        .filter(|name| belongs_to_the_image(name))
+        .map(|name| Ok((format!("{XATTR_RECORD}{name}"), xattr(path, &name)?)))
+        .collect()
 }
 
 /// Keys and values of a PAX header.

@@ -13,8 +13,8 @@ mod unpack;
 pub(super) use canonical::write_canonical;
 pub(super) use stream::Metered;
 pub(super) use compression::{decoder, sniff};
-pub(super) use tree::{delete_tree, is_whiteout, make_upper, tidy_upper};
-pub(super) use unpack::{Unpacked, unpack};
+pub(super) use tree::{delete_tree, make_upper, tidy_upper};
+pub(super) use unpack::unpack;
 
 /// Marks a directory whose lower namesakes must not be seen.
 const OPAQUE: &str = "trusted.overlay.opaque";

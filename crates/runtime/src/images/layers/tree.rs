@@ -14,7 +14,7 @@ use super::super::error::ImageError;
 use super::{OPAQUE, OVERLAY_PRIVATE, WHITEOUT};
 
 /// Whether overlayfs takes this for a deletion.
-pub(in super::super) fn is_whiteout(metadata: &Metadata) -> bool {
+pub(super) fn is_whiteout(metadata: &Metadata) -> bool {
     metadata.file_type().is_char_device() && metadata.rdev() == 0
 }
 
@@ -83,7 +83,7 @@ fn strip_private_marks(path: &Path, hides_something: impl Fn() -> bool) -> Resul
     for name in xattr_names(path)? {
         let Some(mark) = name.strip_prefix(OVERLAY_PRIVATE) else { continue };
         match mark {
-            "opaque" if hides_something() => continue,
+            "opaque" if hides_something() => {}
             "redirect" | "metacopy" => {
                 return Err(ImageError::HostileLayer {
                     entry: path.display().to_string(),

@@ -19,18 +19,12 @@ use super::stream::{Metered, copy_sparse};
 use super::tree::{delete_tree, set_opaque};
 use super::{OPAQUE_ENTRY, OVERLAY_PRIVATE, WHITEOUT, XATTR_RECORD};
 
-/// What [`unpack`] made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct Unpacked {
-    /// Bytes of the regular files.
-    pub(in super::super) size: u64,
-}
-
-/// Unpacks an uncompressed layer archive into the existing, empty directory `root`, reading `archive` to its end.
+/// Unpacks an uncompressed layer archive into the existing, empty directory `root`, reading `archive` to its end; answers with the
+/// bytes of its regular files.
 ///
 /// Entries may come in any order. A directory that is implied but has no entry gets mode 0755 and owner root. Names
 /// containing `..` are refused; a leading `/` is ignored; symlinks inside the layer are followed inside the layer.
-pub(in super::super) fn unpack(archive: impl Read, root: &Path) -> Result<Unpacked> {
+pub(in super::super) fn unpack(archive: impl Read, root: &Path) -> Result<u64> {
     let fd = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(ImageError::io("open", root))?;
     let mut unpacker =
@@ -265,14 +259,14 @@ impl Unpacker<'_> {
         rustix::fs::openat2(&self.root, path, how, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
     }
 
-    fn finish(self) -> Result<Unpacked> {
+    fn finish(self) -> Result<u64> {
         for (path, time) in &self.directory_times {
             // A later entry may have put something else in the directory's place.
             if let Ok(directory) = self.open_directory(path) {
                 set_time(&directory, OsStr::new("."), *time).map_err(self.io("set time of", path))?;
             }
         }
-        Ok(Unpacked { size: self.size })
+        Ok(self.size)
     }
 
     fn io<E: Into<io::Error>>(&self, step: &'static str, path: &Path) -> impl FnOnce(E) -> ImageError + use<E> {
