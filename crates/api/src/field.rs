@@ -38,7 +38,8 @@ impl Path {
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        // The path of the whole object.
+        f.write_str(if self.0.is_empty() { "[]" } else { &self.0 })
     }
 }
 
@@ -106,15 +107,22 @@ pub struct FieldError {
     pub kind: ErrorKind,
     /// Where, as printed by [`Path`].
     pub field: String,
-    /// The offending value; `None` leaves it out of the text.
-    pub value: Option<Value>,
+    /// The offending value as JSON text; `None` leaves it out of the message.
+    pub value: Option<String>,
     /// Why, in words; may be empty.
     pub detail: String,
 }
 
 impl FieldError {
     fn new(kind: ErrorKind, path: &Path, value: Option<Value>, detail: String) -> Self {
-        Self { kind, field: path.to_string(), value, detail }
+        Self { kind, field: path.to_string(), value: value.map(|v| v.to_string()), detail }
+    }
+
+    /// The same fault with the value shown as this JSON text, for values upstream prints under internal names.
+    #[must_use]
+    pub fn showing(mut self, text: impl Into<String>) -> Self {
+        self.value = Some(text.into());
+        self
     }
 
     /// A missing value.
@@ -166,7 +174,7 @@ impl FieldError {
         let mut text = self.kind.text().to_owned();
         if let Some(value) = &self.value {
             text.push_str(": ");
-            text.push_str(&value.to_string());
+            text.push_str(value);
         }
         if !self.detail.is_empty() {
             text.push_str(": ");

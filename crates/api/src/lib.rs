@@ -19,6 +19,7 @@ pub use decode::{BodyFormat, DecodeError, Decoded, FieldValidation, UnknownField
 pub use field::{ErrorKind, FieldError, Path};
 pub use quantity::{Quantity, QuantityError};
 pub use resource::{ALL_VERBS, Column, Resource, Scope, Strategy, Subresource, catalogue, find, find_kind};
-pub use schema::{FieldSchema, Gvk, Type, TypeSchema, schema_of, semantically_equal};
+pub use resources::scale;
+pub use schema::{FieldSchema, Gvk, PatchStrategy, Topology, Type, TypeSchema, schema_of, semantically_equal};
 pub use selector::{FieldSelector, FieldTerm, Requirement, Selector, SelectorError};
 pub use status::{Cause, Details, Status};

@@ -109,7 +109,7 @@ pub fn qualified_name(text: &str) -> Vec<String> {
             name
         }
         _ => {
-            return vec!["a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')".to_owned()];
+            return vec!["a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')".to_owned()];
         }
     };
     if name.is_empty() {
@@ -123,6 +123,87 @@ pub fn qualified_name(text: &str) -> Vec<String> {
     faults
 }
 
+/// A key of a ConfigMap or Secret.
+pub fn config_key(text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if text.len() > SUBDOMAIN_MAX {
+        faults.push(too_long(SUBDOMAIN_MAX, "characters"));
+    }
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+        faults.push("a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')".to_owned());
+    } else if text == "." || text == ".." {
+        faults.push(format!("must not be '{text}'"));
+    } else if text.starts_with("..") {
+        faults.push("must not start with '..'".to_owned());
+    }
+    faults
+}
+
+/// The name of a container's or service's port.
+pub fn port_name(text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if text.len() > 15 {
+        faults.push(too_long(15, "characters"));
+    }
+    if text.is_empty() || !text.bytes().all(|b| lower_alnum(b) || b == b'-') {
+        faults.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned());
+    } else {
+        if !text.bytes().any(|b| b.is_ascii_lowercase()) {
+            faults.push("must contain at least one letter (a-z)".to_owned());
+        }
+        if text.contains("--") {
+            faults.push("must not contain consecutive hyphens".to_owned());
+        }
+        if text.starts_with('-') || text.ends_with('-') {
+            faults.push("must not begin or end with a hyphen".to_owned());
+        }
+    }
+    faults
+}
+
+/// The number of a port.
+pub fn port_number(port: i64) -> Option<&'static str> {
+    (!(1..=65535).contains(&port)).then_some("must be between 1 and 65535, inclusive")
+}
+
+/// The name of an environment variable.
+pub fn env_name(text: &str) -> Vec<String> {
+    let fine = text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=');
+    if fine {
+        return Vec::new();
+    }
+    vec!["a valid environment variable name must consist only of printable ASCII characters other than '='".to_owned()]
+}
+
+/// An IP address in its usual form.
+pub fn ip(text: &str) -> Vec<String> {
+    if text.parse::<std::net::IpAddr>().is_ok() {
+        return Vec::new();
+    }
+    // 010.1.1.1 is read as octal by some, as decimal by others.
+    let padded = text.split('.').any(|part| part.len() > 1 && part.starts_with('0'));
+    let decimal: Vec<_> = text.split('.').map(|part| part.trim_start_matches('0')).collect();
+    let four = decimal.len() == 4 && decimal.iter().all(|p| p.is_empty() || p.parse::<u8>().is_ok());
+    vec![if padded && four {
+        "must not have leading 0s".to_owned()
+    } else {
+        "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()
+    }]
+}
+
+/// A network in CIDR form.
+pub fn cidr(text: &str) -> Vec<String> {
+    let parsed = text.split_once('/').and_then(|(address, bits)| {
+        let address = address.parse::<std::net::IpAddr>().ok()?;
+        let bits = bits.parse::<u8>().ok()?;
+        (bits <= if address.is_ipv4() { 32 } else { 128 }).then_some(())
+    });
+    if parsed.is_some() {
+        return Vec::new();
+    }
+    vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".to_owned()]
+}
+
 /// A label's value.
 pub fn label_value(text: &str) -> Vec<String> {
     let mut faults = Vec::new();
@@ -133,4 +214,59 @@ pub fn label_value(text: &str) -> Vec<String> {
         faults.push("a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')".to_owned());
     }
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::subdomain(dns1123_subdomain, "a-b.c1", true)]
+    #[case::subdomain_upper(dns1123_subdomain, "Upper", false)]
+    #[case::subdomain_dots(dns1123_subdomain, "a..b", false)]
+    #[case::subdomain_edge(dns1123_subdomain, "-a", false)]
+    #[case::label(dns1123_label, "1a", true)]
+    #[case::label_dot(dns1123_label, "a.b", false)]
+    #[case::label_empty(dns1123_label, "", false)]
+    #[case::dns1035(dns1035_label, "a1", true)]
+    #[case::dns1035_digit(dns1035_label, "1a", false)]
+    fn object_names(#[case] rule: Rule, #[case] name: &str, #[case] fine: bool) {
+        assert_eq!(rule(name, false).is_empty(), fine, "{:?}", rule(name, false));
+    }
+
+    #[test]
+    fn a_prefix_may_end_in_a_hyphen() {
+        assert!(dns1123_label("web-", true).is_empty());
+        assert!(!dns1123_label("web-", false).is_empty());
+    }
+
+    #[test]
+    fn lengths_are_limited() {
+        assert_eq!(dns1123_label(&"x".repeat(64), false), ["must be no more than 63 characters"]);
+        assert_eq!(label_value(&"x".repeat(64)), ["must be no more than 63 bytes"]);
+        assert_eq!(dns1123_subdomain(&"x".repeat(254), false), ["must be no more than 253 characters"]);
+    }
+
+    #[rstest]
+    #[case("app", 0)]
+    #[case("example.com/App_1", 0)]
+    #[case("a/b/c", 1)]
+    #[case("/x", 1)]
+    #[case("", 2)]
+    #[case("bad key", 1)]
+    fn label_keys(#[case] key: &str, #[case] faults: usize) {
+        assert_eq!(qualified_name(key).len(), faults, "{:?}", qualified_name(key));
+    }
+
+    #[test]
+    fn ports_addresses_and_networks() {
+        assert!(port_name("http-2").is_empty());
+        assert_eq!(port_name("80"), ["must contain at least one letter (a-z)"]);
+        assert_eq!(port_name("UPPER_case").len(), 1);
+        assert_eq!(ip("010.1.1.1"), ["must not have leading 0s"]);
+        assert_eq!(ip("300.1.1.1").len(), 1);
+        assert!(ip("::1").is_empty() && cidr("10.0.0.0/8").is_empty() && !cidr("10.0.0.0/33").is_empty());
+    }
 }

@@ -147,7 +147,13 @@ pub trait Strategy: Sync {
         vec![meta::name(object).into(), crate::table::age(object, now)]
     }
 
+    /// Conditions of a Table row, besides its cells (K-9).
+    fn row_conditions(&self, _object: &Value) -> Vec<Value> {
+        Vec::new()
+    }
+
     /// Fields a field selector may name, besides `metadata.name` and `metadata.namespace` (K-23).
+    /// The names do not depend on the object; any object (or null) gives them all.
     fn selectable_fields(&self, _object: &Value) -> Vec<(&'static str, String)> {
         Vec::new()
     }
@@ -165,6 +171,11 @@ pub trait Strategy: Sync {
     /// Whether a PUT of an absent object creates it.
     fn create_on_update(&self) -> bool {
         false
+    }
+
+    /// A `Warning` text that every answer about this kind carries.
+    fn deprecation(&self) -> Option<&'static str> {
+        None
     }
 
     /// The rule `metadata.name` follows.
@@ -192,6 +203,24 @@ impl Resource {
     /// Whether the subresource is served for this kind.
     pub fn has(&self, subresource: Subresource) -> bool {
         self.subresources.contains(&subresource)
+    }
+
+    /// Brings a new object into its first state; the server has filled in name, uid and creationTimestamp.
+    pub fn prepare_create(&self, object: &mut Value) {
+        meta::prepare_create(object);
+        self.strategy.prepare_create(object);
+    }
+
+    /// Takes from the stored object what an update of the main resource may not change.
+    pub fn prepare_update(&self, new: &mut Value, old: &Value) {
+        meta::prepare_update(new, old);
+        self.strategy.prepare_update(new, old);
+    }
+
+    /// Takes from the stored object what an update of `/status` may not change.
+    pub fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        meta::prepare_update(new, old);
+        self.strategy.prepare_status_update(new, old);
     }
 
     /// All faults of a new object: metadata first, then the kind's own.

@@ -24,7 +24,7 @@ pub(crate) const AGE: Column = Column {
 pub(crate) const NAME_AND_AGE: &[Column] = &[NAME, AGE];
 
 /// A string column shown always.
-pub(crate) const fn text(name: &'static str, description: &'static str) -> Column {
+pub(crate) const fn cell(name: &'static str, description: &'static str) -> Column {
     Column { name, kind: "string", format: "", description, priority: 0 }
 }
 

@@ -1,35 +1,43 @@
 //! The built-in kinds: one file each, plus what several of them share. Knows no storage and no HTTP.
 
 mod apps;
+mod checks;
 mod columns;
 mod coordination;
 mod core;
 mod discovery;
+mod object;
+mod pod_template;
+pub mod scale;
 mod storage;
+#[cfg(test)]
+mod testing;
 
 use serde_json::Value;
 
 use crate::resource::Resource;
+use crate::resources::object::{ensure, int, list, put};
+use crate::schema::{Type, schema_of, semantically_equal};
 
 /// Every built-in kind.
 pub(crate) fn all() -> Vec<Resource> {
     vec![
+        core::configmap::resource(),
+        core::endpoints::resource(),
+        core::event::resource(),
         core::namespace::resource(),
         core::node::resource(),
-        core::pod::resource(),
-        core::service::resource(),
-        core::endpoints::resource(),
-        core::configmap::resource(),
-        core::secret::resource(),
-        core::serviceaccount::resource(),
-        core::event::resource(),
-        core::persistentvolumeclaim::resource(),
         core::persistentvolume::resource(),
-        apps::statefulset::resource(),
+        core::persistentvolumeclaim::resource(),
+        core::pod::resource(),
+        core::secret::resource(),
+        core::service::resource(),
+        core::serviceaccount::resource(),
         apps::controllerrevision::resource(),
-        storage::storageclass::resource(),
+        apps::statefulset::resource(),
         coordination::lease::resource(),
         discovery::endpointslice::resource(),
+        storage::storageclass::resource(),
     ]
 }
 
@@ -42,4 +50,62 @@ pub(crate) fn keep_all_but_status(new: &mut Value, old: &Value) {
             new.insert(key.clone(), value.clone());
         }
     }
+}
+
+/// Takes one field from the stored object.
+pub(crate) fn keep(new: &mut Value, old: &Value, field: &str) {
+    put(new, field, old.get(field).cloned().unwrap_or_default());
+}
+
+/// Whether one field of two objects of a kind means the same.
+pub(crate) fn same(group: &str, version: &str, kind: &str, field: &str, a: &Value, b: &Value) -> bool {
+    let ty = schema_of(group, version, kind).and_then(|schema| schema.field(field)).map(|field| field.ty);
+    match ty {
+        Some(Type::Object(schema)) => semantically_equal(schema, &a[field], &b[field]),
+        _ => a[field] == b[field],
+    }
+}
+
+/// Objects that count their generations start with the first.
+pub(crate) fn first_generation(object: &mut Value) {
+    put(ensure(object, "metadata"), "generation", 1.into());
+}
+
+/// The generation counts changes of the spec.
+pub(crate) fn next_generation(group: &str, version: &str, kind: &str, new: &mut Value, old: &Value) {
+    let step = i64::from(!same(group, version, kind, "spec", new, old));
+    set_generation(new, old, step);
+}
+
+/// The generation counts changes of everything but the metadata.
+pub(crate) fn next_generation_beside_metadata(new: &mut Value, old: &Value) {
+    let content = |object: &Value| {
+        let mut object = object.clone();
+        for field in ["metadata", "apiVersion", "kind"] {
+            object::remove(&mut object, field);
+        }
+        object
+    };
+    let step = i64::from(content(new) != content(old));
+    set_generation(new, old, step);
+}
+
+fn set_generation(new: &mut Value, old: &Value, step: i64) {
+    let before = int(&old["metadata"], "generation").unwrap_or(0);
+    if before + step > 0 {
+        put(ensure(new, "metadata"), "generation", (before + step).into());
+    }
+}
+
+/// Access modes in short, in the order of permissiveness (K-5).
+pub(crate) fn access_modes(object: &Value) -> String {
+    let modes = list(object, "accessModes");
+    let short = [
+        ("ReadWriteOnce", "RWO"),
+        ("ReadOnlyMany", "ROX"),
+        ("ReadWriteMany", "RWX"),
+        ("ReadWriteOncePod", "RWOP"),
+    ];
+    let given = short.iter().filter(|(long, _)| modes.iter().any(|mode| mode == long));
+    given.map(|(_, short)| *short).collect::<Vec<_>>().join(",")
 }

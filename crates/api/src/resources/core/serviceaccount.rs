@@ -1,7 +1,8 @@
-//! ServiceAccount (core/v1).
+//! ServiceAccount (core/v1): an identity for pods.
 
-use crate::resource::{Resource, Scope, Strategy, ALL_VERBS};
+use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
 use crate::resources::columns::NAME_AND_AGE;
+
 
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
@@ -17,7 +18,7 @@ pub(crate) fn resource() -> Resource {
         scope: Scope::Namespaced,
         verbs: ALL_VERBS,
         subresources: &[],
-        columns: NAME_AND_AGE,
+        columns: COLUMNS,
         strategy: &Rules,
     }
 }
@@ -25,3 +26,5 @@ pub(crate) fn resource() -> Resource {
 struct Rules;
 
 impl Strategy for Rules {}
+
+const COLUMNS: &[Column] = NAME_AND_AGE;

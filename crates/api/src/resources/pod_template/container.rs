@@ -1,0 +1,223 @@
+//! Validation of containers and init containers.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::env::validate_env;
+use super::handlers::validate_handlers;
+use super::volume::relative_path;
+use crate::field::{FieldError, Path};
+use crate::names;
+use crate::resources::checks::{amount, each, label, one_of};
+use crate::resources::object::{amount_of, given, list, text};
+
+const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+
+/// The regular containers of a spec.
+pub(super) fn validate_containers(spec: &Value, volumes: &HashSet<&str>, path: &Path) -> Vec<FieldError> {
+    let (containers, path) = (list(spec, "containers"), path.child("containers"));
+    if containers.is_empty() {
+        return vec![FieldError::required(&path, "")];
+    }
+    let (mut errors, mut seen) = (Vec::new(), HashSet::new());
+    for (index, container) in containers.iter().enumerate() {
+        let at = path.index(index);
+        errors.extend(common(container, volumes, &at));
+        let name = text(container, "name");
+        if !seen.insert(name) {
+            errors.push(FieldError::duplicate(&at.child("name"), name));
+        }
+        errors.extend(validate_handlers(container, &at));
+    }
+    errors.extend(host_port_conflicts(containers, &path));
+    errors
+}
+
+/// The init containers of a spec, sidecars among them.
+pub(super) fn validate_init_containers(spec: &Value, volumes: &HashSet<&str>, path: &Path) -> Vec<FieldError> {
+    let path = path.child("initContainers");
+    let mut seen: HashSet<_> = list(spec, "containers").iter().map(|c| text(c, "name")).collect();
+    let mut errors = Vec::new();
+    for (index, container) in list(spec, "initContainers").iter().enumerate() {
+        let at = path.index(index);
+        errors.extend(common(container, volumes, &at));
+        let name = text(container, "name");
+        if !seen.insert(name) {
+            errors.push(FieldError::duplicate(&at.child("name"), name));
+        }
+        match text(container, "restartPolicy") {
+            "Always" => errors.extend(validate_handlers(container, &at)),
+            policy => {
+                if !policy.is_empty() {
+                    let at = at.child("restartPolicy");
+                    errors.push(FieldError::not_supported(&at, policy, &["Always"]));
+                }
+                for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+                    if given(container, field) {
+                        let detail = "may not be set for init containers without restartPolicy=Always";
+                        errors.push(FieldError::forbidden(&at.child(field), detail));
+                    }
+                }
+            }
+        }
+    }
+    errors
+}
+
+fn common(container: &Value, volumes: &HashSet<&str>, path: &Path) -> Vec<FieldError> {
+    let mut errors = label(container, "name", path);
+    if text(container, "image").is_empty() {
+        errors.push(FieldError::required(&path.child("image"), ""));
+    }
+    let messages = ["File", "FallbackToLogsOnError"];
+    errors.extend(one_of(container, "terminationMessagePolicy", path, &messages, false));
+    errors.extend(ports(container, &path.child("ports")));
+    errors.extend(validate_env(container, path));
+    errors.extend(mounts(container, volumes, &path.child("volumeMounts")));
+    errors.extend(one_of(container, "imagePullPolicy", path, &PULL_POLICIES, false));
+    errors.extend(resources(&container["resources"], &path.child("resources")));
+    errors.extend(security(&container["securityContext"], &path.child("securityContext")));
+    errors
+}
+
+fn ports(container: &Value, path: &Path) -> Vec<FieldError> {
+    let (mut errors, mut seen) = (Vec::new(), HashSet::new());
+    for (index, port) in list(container, "ports").iter().enumerate() {
+        let at = path.index(index);
+        let name = text(port, "name");
+        if !name.is_empty() {
+            let faults = names::port_name(name);
+            if faults.is_empty() && !seen.insert(name) {
+                errors.push(FieldError::duplicate(&at.child("name"), name));
+            }
+            errors.extend(each(faults, &at.child("name"), name));
+        }
+        let number = |field: &str| port[field].as_i64().unwrap_or(0);
+        let checked = |field: &str| {
+            let fault = names::port_number(number(field))?;
+            Some(FieldError::invalid(&at.child(field), number(field), fault))
+        };
+        if number("containerPort") == 0 {
+            errors.push(FieldError::required(&at.child("containerPort"), ""));
+        } else {
+            errors.extend(checked("containerPort"));
+        }
+        if number("hostPort") != 0 {
+            errors.extend(checked("hostPort"));
+        }
+        errors.extend(one_of(port, "protocol", &at, &PROTOCOLS, false));
+    }
+    errors
+}
+
+fn host_port_conflicts(containers: &[Value], path: &Path) -> Vec<FieldError> {
+    let (mut errors, mut seen) = (Vec::new(), HashSet::new());
+    for (c, container) in containers.iter().enumerate() {
+        for (p, port) in list(container, "ports").iter().enumerate() {
+            let number = port["hostPort"].as_i64().unwrap_or(0);
+            let key = format!("{}/{}/{number}", text(port, "protocol"), text(port, "hostIP"));
+            if number != 0 && !seen.insert(key.clone()) {
+                let at = path.index(c).child("ports").index(p).child("hostPort");
+                errors.push(FieldError::duplicate(&at, key));
+            }
+        }
+    }
+    errors
+}
+
+fn mounts(container: &Value, volumes: &HashSet<&str>, path: &Path) -> Vec<FieldError> {
+    let (mut errors, mut seen) = (Vec::new(), HashSet::new());
+    for (index, mount) in list(container, "volumeMounts").iter().enumerate() {
+        let at = path.index(index);
+        let (name, target) = (text(mount, "name"), text(mount, "mountPath"));
+        if name.is_empty() {
+            errors.push(FieldError::required(&at.child("name"), ""));
+        }
+        if !volumes.contains(name) {
+            errors.push(FieldError::not_found(&at.child("name"), name));
+        }
+        if target.is_empty() {
+            errors.push(FieldError::required(&at.child("mountPath"), ""));
+        } else if !seen.insert(target) {
+            errors.push(FieldError::invalid(&at.child("mountPath"), target, "must be unique"));
+        }
+        errors.extend(relative_path(text(mount, "subPath"), &at.child("subPath")));
+        let expression = text(mount, "subPathExpr");
+        if !expression.is_empty() {
+            if !text(mount, "subPath").is_empty() {
+                let detail = "subPathExpr and subPath are mutually exclusive";
+                errors.push(FieldError::invalid(&at.child("subPathExpr"), expression, detail));
+            }
+            errors.extend(relative_path(expression, &at.child("subPathExpr")));
+        }
+        let modes = ["Bidirectional", "HostToContainer", "None"];
+        errors.extend(one_of(mount, "mountPropagation", &at, &modes, true));
+    }
+    errors
+}
+
+/// Names without a domain that a container may ask amounts of.
+fn standard_resource(name: &str) -> bool {
+    matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-")
+}
+
+/// Requests and limits: known names, amounts that fit each other.
+pub(super) fn resources(resources: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let limits = resources["limits"].as_object();
+    for (field, amounts) in [("limits", limits), ("requests", resources["requests"].as_object())] {
+        for (name, value) in amounts.into_iter().flatten() {
+            let (at, known) = (path.child(field).key(name), standard_resource(name));
+            if !name.contains('/') && !known {
+                errors.push(FieldError::invalid(&at, name.as_str(), "must be a standard resource for containers"));
+            }
+            errors.extend(amount(value, &at, false));
+            let given = amount_of(value);
+            if name.contains('/') && given.is_some_and(|q| !q.is_whole()) {
+                errors.push(FieldError::invalid(&at, given.map_or_else(String::new, |q| q.to_string()), "must be an integer"));
+            }
+            if field == "limits" {
+                continue;
+            }
+            let limit = limits.and_then(|l| l.get(name)).and_then(amount_of);
+            let at = path.child("requests");
+            match (given, limit) {
+                (Some(request), Some(limit)) if name.contains('/') && request != limit => {
+                    let detail = format!("must be equal to {name} limit of {limit}");
+                    errors.push(FieldError::invalid(&at, request.to_string(), detail));
+                }
+                (Some(request), Some(limit)) if request > limit => {
+                    let detail = format!("must be less than or equal to {name} limit of {limit}");
+                    errors.push(FieldError::invalid(&at, request.to_string(), detail));
+                }
+                (Some(_), None) if name.contains('/') => {
+                    let at = path.child("limits");
+                    errors.push(FieldError::required(&at, "Limit must be set for non overcommitable resources"));
+                }
+                _ => {}
+            }
+        }
+    }
+    errors
+}
+
+fn security(context: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for field in ["runAsUser", "runAsGroup"] {
+        errors.extend(super::spec::identity(context, field, path));
+    }
+    if context["allowPrivilegeEscalation"] == false {
+        if context["privileged"] == true {
+            let detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
+            errors.push(FieldError::invalid(path, context.clone(), detail));
+        }
+        let added = list(&context["capabilities"], "add");
+        if added.iter().any(|c| c == "CAP_SYS_ADMIN" || c == "SYS_ADMIN") {
+            let detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
+            errors.push(FieldError::invalid(path, context.clone(), detail));
+        }
+    }
+    errors
+}
