@@ -62,7 +62,7 @@ async fn a_program_finds_the_environment_it_was_promised() {
     std::fs::write(data.join("file"), "from the host\n").expect("write");
     let script = "id -u; id -g; id -G; pwd; echo $HOME; echo $GREETING; cat /data/file; touch /data/new && echo written; \
         touch /ro/new 2>&1; grep CapEff /proc/self/status; grep NoNewPrivs /proc/self/status; \
-        ls /proc/kcore -l; cat /proc/sys/kernel/hostname; echo x 2>&1 >/proc/sys/kernel/domainname";
+        ls -l /proc/interrupts; cat /proc/sys/kernel/hostname; echo x 2>&1 >/proc/sys/kernel/domainname";
     let config = ContainerConfig {
         user: Some(UserSpec { uid: Some(1000), supplemental: vec![3000], ..UserSpec::default() }),
         working_dir: Some("/srv/made/here".into()),
@@ -81,7 +81,7 @@ async fn a_program_finds_the_environment_it_was_promised() {
     assert!(lines[8].contains("Read-only file system"), "{output}");
     assert_eq!(lines[9], "CapEff:\t0000000000000000", "a user that is not root has none");
     assert_eq!(lines[10], "NoNewPrivs:\t1");
-    assert!(lines[11].contains("1,   3"), "/proc/kcore is /dev/null: {output}");
+    assert!(lines[11].contains("1,   3"), "a masked file is /dev/null: {output}");
 
     let output = node.output(&pod, "grep -E 'CapEff|NoNewPrivs' /proc/self/status; touch /etc/x && echo writable; \
         echo 1 > /proc/sys/kernel/panic; mknod /tmp/disk b 254 0 && cat /tmp/disk | head -c 1; touch /sys/fs/cgroup/memory/x; \
@@ -144,7 +144,7 @@ async fn what_cannot_be_started_says_why() {
         node.runtime.start_container(&id).await.expect_err("must not start");
         node.runtime.remove_container(&id).await.expect("remove");
     }
-    assert_eq!(descriptors(), before);
+    assert!(descriptors() <= before, "{} of {before}", descriptors());
     assert_eq!(node.output(&pod, "echo fine").await.lines().last(), Some("fine"));
     node.runtime.remove_pod_sandbox(&pod.id).await.expect("remove");
     node.assert_clean();

@@ -12,21 +12,21 @@ use plinth_runtime::{
 };
 
 /// Everything that a test waits for happens within this time, or not at all.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-pub struct Node {
-    pub directory: tempfile::TempDir,
-    pub config: RuntimeConfig,
-    pub runtime: Runtime,
+pub(crate) struct Node {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) config: RuntimeConfig,
+    pub(crate) runtime: Runtime,
 }
 
 /// The shim of the tests.
-pub fn shim_exe() -> PathBuf {
+pub(crate) fn shim_exe() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_plinth-runtime-test"))
 }
 
 /// A root file system with busybox and a user.
-pub fn make_rootfs(root: &Path) {
+pub(crate) fn make_rootfs(root: &Path) {
     for directory in ["bin", "etc", "tmp", "home/node"] {
         fs::create_dir_all(root.join(directory)).expect("mkdir");
     }
@@ -42,7 +42,7 @@ pub fn make_rootfs(root: &Path) {
 }
 
 impl Node {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let directory = tempfile::Builder::new().prefix("plinth-runtime-").tempdir().expect("tempdir");
         let base = directory.path();
         let rootfs = base.join("rootfs");
@@ -62,11 +62,22 @@ impl Node {
     }
 
     /// Another daemon on the same directories.
-    pub async fn reopen(&mut self) {
+    pub(crate) async fn reopen(&mut self) {
         self.runtime = Runtime::open(self.config.clone()).await.expect("open again");
     }
 
-    pub fn pod_config(&self, name: &str) -> PodSandboxConfig {
+    /// Until [`Self::reopen`], no daemon knows this node's pods.
+    pub(crate) async fn without_daemon(&mut self) {
+        let elsewhere = self.directory.path().join("elsewhere");
+        let config = RuntimeConfig {
+            root: elsewhere.join("root"),
+            state: elsewhere.join("state"),
+            ..self.config.clone()
+        };
+        self.runtime = Runtime::open(config).await.expect("open");
+    }
+
+    pub(crate) fn pod_config(&self, name: &str) -> PodSandboxConfig {
         PodSandboxConfig {
             namespace: "default".into(),
             name: name.into(),
@@ -77,23 +88,23 @@ impl Node {
         }
     }
 
-    pub async fn pod(&self, name: &str) -> PodSandbox {
+    pub(crate) async fn pod(&self, name: &str) -> PodSandbox {
         self.runtime.run_pod_sandbox(self.pod_config(name)).await.expect("run the sandbox")
     }
 
     /// Creates and starts a container.
-    pub async fn run(&self, pod: &PodSandbox, config: ContainerConfig) -> ContainerId {
+    pub(crate) async fn run(&self, pod: &PodSandbox, config: ContainerConfig) -> ContainerId {
         let id = self.runtime.create_container(&pod.id, config).await.expect("create");
         self.runtime.start_container(&id).await.expect("start");
         id
     }
 
-    pub async fn status(&self, id: &ContainerId) -> ContainerStatus {
+    pub(crate) async fn status(&self, id: &ContainerId) -> ContainerStatus {
         self.runtime.container_status(id).await.expect("status")
     }
 
     /// Waits until the container is in `state`.
-    pub async fn reaches(&self, id: &ContainerId, state: ContainerState) -> ContainerStatus {
+    pub(crate) async fn reaches(&self, id: &ContainerId, state: ContainerState) -> ContainerStatus {
         let wait = async {
             loop {
                 let mut events = self.runtime.events();
@@ -108,19 +119,19 @@ impl Node {
     }
 
     /// Runs a container to its end.
-    pub async fn ran(&self, pod: &PodSandbox, config: ContainerConfig) -> ContainerStatus {
+    pub(crate) async fn ran(&self, pod: &PodSandbox, config: ContainerConfig) -> ContainerStatus {
         let id = self.run(pod, config).await;
         self.reaches(&id, ContainerState::Exited).await
     }
 
     /// Runs a shell script to its end and answers what it printed.
-    pub async fn output(&self, pod: &PodSandbox, script: &str) -> String {
+    pub(crate) async fn output(&self, pod: &PodSandbox, script: &str) -> String {
         let status = self.ran(pod, shell(script)).await;
         log_text(&status)
     }
 
     /// Checks that nothing is left of the test but files in its directory.
-    pub fn assert_clean(&self) {
+    pub(crate) fn assert_clean(&self) {
         let base = self.directory.path().to_str().expect("UTF-8");
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
         assert!(!mounts.contains(base), "a mount leaked:\n{mounts}");
@@ -137,13 +148,18 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         // A failed test must not leave a pod behind; a passed one has none.
-        for hierarchy in cgroup_mounts() {
-            kill_group(&hierarchy.join(self.config.cgroup_root.trim_start_matches('/')));
-        }
+        kill_group(&self.config.cgroup_root);
     }
 }
 
-fn kill_group(directory: &Path) {
+/// Kills everything in a cgroup and removes it.
+pub(crate) fn kill_group(group: &str) {
+    for hierarchy in cgroup_mounts() {
+        kill_directory(&hierarchy.join(group.trim_start_matches('/')));
+    }
+}
+
+fn kill_directory(directory: &Path) {
     for pid in fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default().lines() {
         if let Ok(pid) = pid.parse::<i32>() {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
@@ -151,13 +167,13 @@ fn kill_group(directory: &Path) {
     }
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.path().is_dir() {
-            kill_group(&entry.path());
+            kill_directory(&entry.path());
         }
     }
     let _ = fs::remove_dir(directory);
 }
 
-pub fn cgroup_mounts() -> Vec<PathBuf> {
+pub(crate) fn cgroup_mounts() -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
     mounts
         .lines()
@@ -168,7 +184,7 @@ pub fn cgroup_mounts() -> Vec<PathBuf> {
 }
 
 /// Command lines of processes that mention `text`.
-pub fn processes_of(text: &str) -> Vec<String> {
+pub(crate) fn processes_of(text: &str) -> Vec<String> {
     let processes = fs::read_dir("/proc").expect("/proc").flatten();
     processes
         .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()))
@@ -178,7 +194,7 @@ pub fn processes_of(text: &str) -> Vec<String> {
         .collect()
 }
 
-pub fn shell(script: &str) -> ContainerConfig {
+pub(crate) fn shell(script: &str) -> ContainerConfig {
     ContainerConfig {
         name: "main".into(),
         image: "busybox".into(),
@@ -189,12 +205,12 @@ pub fn shell(script: &str) -> ContainerConfig {
 }
 
 /// The texts of a container's log, without times.
-pub fn log_text(status: &ContainerStatus) -> String {
+pub(crate) fn log_text(status: &ContainerStatus) -> String {
     let log = fs::read_to_string(&status.log_path).expect("log");
     log.lines().map(|line| line.splitn(4, ' ').nth(3).unwrap_or_default().to_owned() + "\n").collect()
 }
 
-pub fn alive(pid: u32) -> bool {
+pub(crate) fn alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
 }

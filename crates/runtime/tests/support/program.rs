@@ -1,14 +1,15 @@
-//! The program behind the runtime's tests: a shim, or a daemon that starts one pod and waits to be killed.
+//! The program behind the runtime's tests: a shim, or a process that starts something and waits to be killed.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use plinth_runtime::{ContainerConfig, PodSandboxConfig, Runtime, RuntimeConfig, shim_main};
+use plinth_runtime::{ContainerConfig, PodSandboxConfig, RunOnce, Runtime, RuntimeConfig, run_once, shim_main};
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("shim") => shim_main(),
         Some("daemon") => daemon(),
+        Some("once") => once(),
         _ => ExitCode::from(2),
     }
 }
@@ -55,4 +56,19 @@ fn daemon() -> ExitCode {
         std::future::pending::<()>().await;
     });
     ExitCode::SUCCESS
+}
+
+/// `once ROOTFS SCRATCH SCRIPT`: runs a shell script in a container of its own and passes on what it prints.
+fn once() -> ExitCode {
+    let arguments: Vec<PathBuf> = std::env::args().skip(2).map(PathBuf::from).collect();
+    let command = RunOnce {
+        lower_dirs: vec![arguments[0].clone()],
+        upper_dir: arguments[1].join("upper"),
+        work_dir: arguments[1].join("work"),
+        args: vec!["/bin/sh".into(), "-c".into(), arguments[2].to_str().expect("UTF-8").into()],
+        ..RunOnce::default()
+    };
+    let exe = std::env::current_exe().expect("own path");
+    let code = run_once(&exe, &command, &mut |output| println!("{output:?}")).expect("run");
+    ExitCode::from(u8::try_from(code).expect("an exit code"))
 }
