@@ -134,6 +134,10 @@ impl Controller {
                 return Ok(());
             };
             self.nodes.seen(revision(&written)).await;
+            if revision(&written) == revision(&*node) {
+                // The API sees no change where this controller wants one: insisting would not help.
+                break;
+            }
         }
         self.mark_pods(name).await
     }

@@ -13,76 +13,79 @@ use super::{
 };
 use crate::writes::{revision, unless_outrun};
 
+/// Which part of an object a write is about.
+#[derive(Clone, Copy)]
+enum Part {
+    Spec,
+    Status,
+}
+
 impl Binder {
-    /// Takes one step; tells whether it wrote, and then only after the write is visible here.
+    /// Takes one step; tells whether it changed anything, and then only after the change is visible here.
     pub(super) async fn act(&self, key: &Key, action: Action) -> Result<bool, kube::Error> {
-        let post = PostParams::default();
-        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
-        let claims = |claim: &PersistentVolumeClaim| -> Api<PersistentVolumeClaim> {
-            Api::namespaced(self.client.clone(), &claim.namespace().unwrap_or_default())
-        };
-        let volume = match action {
+        match action {
             Action::Tell(notice) => {
                 self.tell(key, notice);
-                return Ok(false);
+                Ok(false)
             }
-            Action::UpdateVolume(volume) => {
-                volumes.replace(&volume.name_any(), &post, &volume).await
-            }
-            Action::UpdateVolumeStatus(volume) => {
-                volumes
-                    .replace_status(&volume.name_any(), &post, &volume)
-                    .await
-            }
+            Action::UpdateVolume(volume) => self.put_volume(key, &volume, Part::Spec).await,
+            Action::UpdateVolumeStatus(volume) => self.put_volume(key, &volume, Part::Status).await,
             Action::ReleaseVolume(volume) => {
                 if self.claim_exists(&volume).await? {
                     return Ok(false);
                 }
-                volumes
-                    .replace_status(&volume.name_any(), &post, &volume)
-                    .await
+                self.put_volume(key, &volume, Part::Status).await
             }
-            Action::UpdateClaim(claim) => {
-                let answer = claims(&claim)
-                    .replace(&claim.name_any(), &post, &claim)
-                    .await;
-                return self.claim_written(answer).await;
-            }
-            Action::UpdateClaimStatus(claim) => {
-                let answer = claims(&claim)
-                    .replace_status(&claim.name_any(), &post, &claim)
-                    .await;
-                return self.claim_written(answer).await;
-            }
+            Action::UpdateClaim(claim) => self.put_claim(&claim, Part::Spec).await,
+            Action::UpdateClaimStatus(claim) => self.put_claim(&claim, Part::Status).await,
             Action::LoseClaim(claim, notice) => {
                 if self.volume_exists(&claim).await? {
                     return Ok(false);
                 }
                 self.tell(key, notice);
-                let answer = claims(&claim)
-                    .replace_status(&claim.name_any(), &post, &claim)
-                    .await;
-                return self.claim_written(answer).await;
+                self.put_claim(&claim, Part::Status).await
             }
+        }
+    }
+
+    async fn put_volume(
+        &self,
+        key: &Key,
+        volume: &PersistentVolume,
+        part: Part,
+    ) -> Result<bool, kube::Error> {
+        let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+        let (name, post) = (volume.name_any(), PostParams::default());
+        let answer = match part {
+            Part::Spec => volumes.replace(&name, &post, volume).await,
+            Part::Status => volumes.replace_status(&name, &post, volume).await,
         };
-        let Some(volume) = unless_outrun(volume)? else {
+        let Some(written) = unless_outrun(answer)? else {
             // Another claim may have taken the volume; its events do not speak of this claim.
             self.queue.retry(key.clone());
             return Ok(false);
         };
-        self.volumes.seen(revision(&volume)).await;
-        Ok(true)
+        self.volumes.seen(revision(&written)).await;
+        Ok(revision(&written) != revision(volume))
     }
 
-    async fn claim_written(
+    async fn put_claim(
         &self,
-        answer: Result<PersistentVolumeClaim, kube::Error>,
+        claim: &PersistentVolumeClaim,
+        part: Part,
     ) -> Result<bool, kube::Error> {
-        let Some(claim) = unless_outrun(answer)? else {
+        let namespace = claim.namespace().unwrap_or_default();
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &namespace);
+        let (name, post) = (claim.name_any(), PostParams::default());
+        let answer = match part {
+            Part::Spec => claims.replace(&name, &post, claim).await,
+            Part::Status => claims.replace_status(&name, &post, claim).await,
+        };
+        let Some(written) = unless_outrun(answer)? else {
             return Ok(false);
         };
-        self.claims.seen(revision(&claim)).await;
-        Ok(true)
+        self.claims.seen(revision(&written)).await;
+        Ok(revision(&written) != revision(claim))
     }
 
     /// Asks the API itself, for the informer of another kind may lag behind: a release is not undone.

@@ -81,10 +81,7 @@ fn perform(world: &mut Simulation, step: &Value, stuck: &mut Vec<String>) {
                 ["claim-gone", claim] => {
                     world.claims.remove(*claim).expect("exists");
                 }
-                ["round"] => {
-                    world.round();
-                    return;
-                }
+                ["orphan-all"] => world.orphan_all(),
                 other => panic!("no such step: {other:?}"),
             }
         }

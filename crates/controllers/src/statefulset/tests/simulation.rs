@@ -325,6 +325,18 @@ impl Simulation {
         objects.insert(name.to_owned(), Arc::new(object));
     }
 
+    /// The set is deleted with its dependents orphaned, and made again.
+    pub(crate) fn orphan_all(&mut self) {
+        self.set.status = None;
+        self.set.metadata.generation = Some(1);
+        for pod in self.pods.values_mut() {
+            Arc::make_mut(pod).metadata.owner_references = None;
+        }
+        for revision in self.revisions.values_mut() {
+            Arc::make_mut(revision).metadata.owner_references = None;
+        }
+    }
+
     /// The kubelet reports the pod's phase and readiness.
     pub(crate) fn report(&mut self, name: &str, phase: &str, ready: bool) {
         let now = self.now;

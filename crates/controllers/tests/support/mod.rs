@@ -1,0 +1,181 @@
+//! A real API server in memory of this process with all controllers on it, and no node: the tests play
+//! the kubelet.
+#![allow(dead_code)] // each test binary uses its own part
+
+use std::{fmt::Debug, path::PathBuf, sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{Node, Pod},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+    runtime::wait::await_condition,
+};
+use plinth_apiserver::{ApiServer, ApiServerConfig, NodeClientTls, UserInfo};
+use plinth_client::Informers;
+use plinth_controllers::{Context, ControllersConfig};
+use plinth_store::{Options, Store};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// The node that the controllers believe to be on.
+pub const NODE: &str = "n1";
+
+/// Anything that takes this long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Cluster {
+    pub client: Client,
+    pub volumes: PathBuf,
+    _controllers: AbortOnDropHandle<()>,
+    _directory: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// A new cluster with one Ready node.
+    pub async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let volumes = directory.path().join("volumes");
+        let store =
+            Store::open(&directory.path().join("store"), &Options::default()).expect("store");
+        let server = ApiServer::new(ApiServerConfig {
+            store,
+            service_cidr: "10.96.0.0/16".to_owned(),
+            advertise: ([10, 0, 0, 1].into(), 6443),
+            node_client: NodeClientTls { config: no_nodes() },
+        })
+        .await
+        .expect("API server");
+        let client = |name: &str| Client::new(server.service(UserInfo::internal(name)), "default");
+        let context = Context {
+            informers: Informers::new(client("controllers")),
+            config: ControllersConfig {
+                local_path_base: volumes.clone(),
+                node_name: NODE.to_owned(),
+                cluster_ca_pem: "the authority".to_owned(),
+            },
+            shutdown: CancellationToken::new(),
+        };
+        let cluster = Self {
+            client: client("test"),
+            volumes,
+            _controllers: AbortOnDropHandle::new(tokio::spawn(plinth_controllers::run(context))),
+            _directory: directory,
+        };
+        cluster.register_node().await;
+        cluster
+    }
+
+    async fn register_node(&self) {
+        let nodes: Api<Node> = self.all();
+        let node = json!({"metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE}}});
+        nodes
+            .create(&PostParams::default(), &object(&node))
+            .await
+            .expect("node");
+        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}});
+        nodes
+            .patch_status(NODE, &PatchParams::default(), &Patch::Merge(ready))
+            .await
+            .expect("ready");
+    }
+
+    pub fn all<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
+        Api::all(self.client.clone())
+    }
+
+    pub fn within<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// The API of the namespace `default`.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        self.within("default")
+    }
+
+    /// Makes a pod that is on the node, and reports it Running and Ready as a kubelet would.
+    pub async fn run_pod(&self, mut pod: serde_json::Value, ip: &str) -> Pod {
+        pod["spec"]["nodeName"] = json!(NODE);
+        pod["spec"]["containers"] = json!([{"name": "c", "image": "x", "ports": [{"name": "http", "containerPort": 8080}]}]);
+        let made = create(&self.api::<Pod>(), &pod).await;
+        let status = json!({"status": {
+            "phase": "Running",
+            "podIP": ip,
+            "podIPs": [{"ip": ip}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }});
+        let pods: Api<Pod> = self.api();
+        pods.patch_status(
+            &made.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(status),
+        )
+        .await
+        .expect("running")
+    }
+
+    /// Ends a pod as a kubelet confirms it: gone at once.
+    pub async fn end_pod(&self, name: &str) {
+        let now = DeleteParams {
+            grace_period_seconds: Some(0),
+            ..DeleteParams::default()
+        };
+        self.api::<Pod>()
+            .delete(name, &now)
+            .await
+            .expect("pod deleted");
+    }
+}
+
+/// Nothing here speaks to a node.
+fn no_nodes() -> Arc<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
+pub fn object<K: DeserializeOwned>(json: &serde_json::Value) -> K {
+    serde_json::from_value(json.clone()).unwrap_or_else(|error| panic!("{error}: {json}"))
+}
+
+pub async fn create<K>(api: &Api<K>, json: &serde_json::Value) -> K
+where
+    K: Clone + DeserializeOwned + Serialize + Debug,
+{
+    api.create(&PostParams::default(), &object(json))
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {json}"))
+}
+
+/// Waits until an object is as it should be, `None` being gone.
+pub async fn until<K>(api: &Api<K>, name: &str, what: &str, condition: impl Fn(Option<&K>) -> bool)
+where
+    K: Clone + Debug + Send + DeserializeOwned + Resource + Serialize + 'static,
+{
+    let waiting = await_condition(api.clone(), name, |object: Option<&K>| condition(object));
+    match tokio::time::timeout(PATIENCE, waiting).await {
+        Ok(answer) => drop(answer.expect("watch")),
+        Err(_) => panic!("{name}: never {what}: {:#?}", api.get_opt(name).await),
+    }
+}
+
+/// Waits until an object is gone.
+pub async fn until_gone<K>(api: &Api<K>, name: &str)
+where
+    K: Clone + Debug + Send + DeserializeOwned + Resource + Serialize + 'static,
+{
+    until(api, name, "gone", |object| object.is_none()).await;
+}
