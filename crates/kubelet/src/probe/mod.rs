@@ -1,0 +1,113 @@
+//! Asks containers how they are (L-20..L-24). Knows probes and addresses; what a failure costs is the plan's matter.
+
+mod check;
+mod http;
+mod tally;
+mod watch;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+use plinth_runtime::{ContainerId, ContainerState};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use crate::plan::{Health, Observed};
+use crate::spec;
+
+pub(crate) use check::http_get;
+pub(crate) use watch::ProbeReport;
+
+/// The kinds of probe that a container asks for and this node cannot run, e.g. `exec`.
+pub(crate) fn unsupported(container: &Container) -> Option<&'static str> {
+    let probes = [&container.startup_probe, &container.readiness_probe, &container.liveness_probe];
+    probes.into_iter().flatten().find_map(|p: &Probe| {
+        if p.exec.is_some() {
+            Some("exec")
+        } else if p.grpc.is_some() {
+            Some("grpc")
+        } else {
+            None
+        }
+    })
+}
+
+/// What the probes have found, by container name.
+#[derive(Clone, Default)]
+pub(crate) struct Findings(Arc<Mutex<BTreeMap<String, Health>>>);
+
+impl Findings {
+    fn update(&self, container: &str, id: &ContainerId, change: impl FnOnce(&mut Health)) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(health) = all.get_mut(container).filter(|h| h.container.as_ref() == Some(id)) {
+            change(health);
+        }
+    }
+}
+
+/// The probes of one pod's containers.
+pub(crate) struct Probes {
+    wake: Arc<Notify>,
+    report: Arc<dyn ProbeReport>,
+    findings: Findings,
+    watching: HashMap<String, (ContainerId, AbortHandle)>,
+}
+
+impl Probes {
+    pub(crate) fn new(wake: Arc<Notify>, report: Arc<dyn ProbeReport>) -> Self {
+        Self { wake, report, findings: Findings::default(), watching: HashMap::new() }
+    }
+
+    /// What they have found so far.
+    pub(crate) fn health(&self) -> BTreeMap<String, Health> {
+        self.findings.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Probes exactly the running containers that ask for it.
+    pub(crate) fn follow(&mut self, pod: &Arc<Pod>, seen: &Observed, ip: Option<&str>) {
+        let spec = spec::spec_of(pod);
+        let ip: Option<IpAddr> = ip.and_then(|ip| ip.parse().ok());
+        for (role, container) in spec::containers(&spec) {
+            let asks = container.startup_probe.is_some()
+                || container.readiness_probe.is_some()
+                || container.liveness_probe.is_some();
+            let running = seen.current(&container.name).filter(|c| c.state == ContainerState::Running);
+            let running = running.filter(|_| asks && role != spec::Role::Init);
+            let name = &container.name;
+            if self.watching.get(name).is_some_and(|(id, _)| running.is_none_or(|r| r.id != *id)) {
+                self.forget(name);
+            }
+            let (Some(running), Some(ip), false) = (running, ip, self.watching.contains_key(name)) else { continue };
+            let health = Health { container: Some(running.id.clone()), ..Health::default() };
+            self.findings.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), health);
+            let task = watch::watch(watch::Subject {
+                pod: Arc::clone(pod),
+                container: container.clone(),
+                id: running.id.clone(),
+                started_at: running.started_at,
+                ip,
+                findings: self.findings.clone(),
+                wake: Arc::clone(&self.wake),
+                report: Arc::clone(&self.report),
+            });
+            self.watching.insert(name.clone(), (running.id.clone(), tokio::spawn(task).abort_handle()));
+        }
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some((_, task)) = self.watching.remove(name) {
+            task.abort();
+        }
+        self.findings.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+impl Drop for Probes {
+    fn drop(&mut self) {
+        for (_, task) in self.watching.values() {
+            task.abort();
+        }
+    }
+}

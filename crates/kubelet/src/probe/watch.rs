@@ -1,0 +1,139 @@
+//! The life of one container's probes: startup first, then readiness and liveness side by side.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+use plinth_runtime::ContainerId;
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::check::check;
+use super::tally::Tally;
+use super::{Findings, unsupported};
+use crate::plan::Failure;
+
+/// Where failed probes are told.
+pub(crate) trait ProbeReport: Send + Sync {
+    /// Tells a Warning `Unhealthy` about a container.
+    fn unhealthy(&self, pod: &Pod, container: &str, message: &str);
+}
+
+/// One running container and what its probes need.
+pub(super) struct Subject {
+    pub(super) pod: Arc<Pod>,
+    pub(super) container: Container,
+    pub(super) id: ContainerId,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) ip: IpAddr,
+    pub(super) findings: Findings,
+    pub(super) wake: Arc<Notify>,
+    pub(super) report: Arc<dyn ProbeReport>,
+}
+
+/// Runs until aborted or until a probe has cost the container its life.
+pub(super) async fn watch(of: Subject) {
+    if let Some(kind) = unsupported(&of.container) {
+        let message = format!("{kind} probes are not supported by this node; the container will not become ready");
+        of.report.unhealthy(&of.pod, &of.container.name, &message);
+        return;
+    }
+    if let Some(probe) = &of.container.startup_probe
+        && !of.startup(probe).await
+    {
+        return;
+    }
+    of.note(|health| health.started = true);
+    let readiness = async {
+        if let Some(probe) = &of.container.readiness_probe {
+            of.readiness(probe).await;
+        }
+    };
+    let liveness = async {
+        if let Some(probe) = &of.container.liveness_probe {
+            of.liveness(probe).await;
+        }
+    };
+    tokio::join!(readiness, liveness);
+}
+
+impl Subject {
+    fn note(&self, change: impl FnOnce(&mut crate::plan::Health)) {
+        self.findings.update(&self.container.name, &self.id, change);
+        self.wake.notify_one();
+    }
+
+    /// True once the probe has passed, false if it has failed for good.
+    async fn startup(&self, probe: &Probe) -> bool {
+        let mut tally = Tally::of(probe);
+        let mut rounds = self.rounds(probe);
+        loop {
+            rounds.tick().await;
+            match tally.count(self.ask(probe, "Startup").await) {
+                Some(true) => return true,
+                Some(false) => {
+                    self.fail(probe, "startup");
+                    return false;
+                }
+                None => {}
+            }
+        }
+    }
+
+    async fn readiness(&self, probe: &Probe) {
+        let mut tally = Tally::of(probe);
+        let mut rounds = self.rounds(probe);
+        let mut ready = false;
+        loop {
+            rounds.tick().await;
+            if let Some(now) = tally.count(self.ask(probe, "Readiness").await)
+                && now != ready
+            {
+                ready = now;
+                self.note(|health| health.ready = now);
+            }
+        }
+    }
+
+    async fn liveness(&self, probe: &Probe) {
+        let mut tally = Tally::of(probe);
+        let mut rounds = self.rounds(probe);
+        loop {
+            rounds.tick().await;
+            if tally.count(self.ask(probe, "Liveness").await) == Some(false) {
+                self.fail(probe, "liveness");
+                return;
+            }
+        }
+    }
+
+    fn fail(&self, probe: &Probe, kind: &'static str) {
+        let grace = probe.termination_grace_period_seconds.map(|s| Duration::from_secs(s.max(1).unsigned_abs()));
+        self.note(|health| health.failed = Some(Failure { probe: kind, grace }));
+    }
+
+    async fn ask(&self, probe: &Probe, kind: &str) -> bool {
+        match check(probe, &self.container, self.ip).await {
+            Ok(()) => true,
+            Err(output) => {
+                let message = format!("{kind} probe failed: {output}");
+                self.report.unhealthy(&self.pod, &self.container.name, &message);
+                false
+            }
+        }
+    }
+
+    /// The first round when the initial delay has passed since the container's start, then one each period.
+    fn rounds(&self, probe: &Probe) -> tokio::time::Interval {
+        let seconds = |n: Option<i32>, default| u64::try_from(n.unwrap_or(default)).unwrap_or(0);
+        let delay = Duration::from_secs(seconds(probe.initial_delay_seconds, 0));
+        let runs_since = self.started_at.map(|at| Timestamp::now().duration_since(at)).unwrap_or_default();
+        let left = delay.saturating_sub(Duration::try_from(runs_since).unwrap_or_default());
+        let period = Duration::from_secs(seconds(probe.period_seconds, 10).max(1));
+        let mut rounds = interval_at(Instant::now() + left, period);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        rounds
+    }
+}
