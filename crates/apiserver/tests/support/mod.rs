@@ -1,5 +1,9 @@
 //! Servers for tests: in process, and on a TLS socket of the loopback with an authority of their own.
-#![allow(dead_code, reason = "every test file uses its own part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test file uses its own part of this"
+)]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -127,7 +131,7 @@ impl Server {
         let api = ApiServer::new(ApiServerConfig {
             store: store.clone(),
             service_cidr: "10.96.0.0/16".to_owned(),
-            advertise: (IpAddr::V4(Ipv4Addr::LOCALHOST), 6443),
+            advertise: (IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 6443),
             node_client: NodeClientTls {
                 config: authority.client_tls(None),
             },
