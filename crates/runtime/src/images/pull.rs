@@ -5,7 +5,7 @@ use std::thread;
 
 use futures::StreamExt;
 use oci_client::client::{Client, ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
+use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
@@ -63,8 +63,6 @@ pub enum PullProgress {
 
 impl ImageStore {
     /// Fetches an image by tag or digest, for this machine if it is for several. What is here already is not fetched.
-    ///
-    /// The process must have a rustls crypto provider installed.
     ///
     /// # Errors
     /// [`ImageError::Registry`] with the registry's or the network's words; digests and names as for imports.
@@ -159,6 +157,10 @@ impl<'n> Registry<'n> {
             Some((user, password)) => RegistryAuth::Basic(user.clone(), password.clone()),
             None => RegistryAuth::Anonymous,
         };
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // The binary installs one at its start; where none did, and somebody else is faster now, theirs is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         let client = Client::try_from(config).map_err(|error| failed(name, &error))?;
         let registry = Self { client, reference, auth, name };
         registry
@@ -251,10 +253,17 @@ impl<'n> Registry<'n> {
 
 /// In words that tell "there is none" from "you may not" from "nobody answers".
 fn failed(name: &ImageName, error: &OciDistributionError) -> ImageError {
-    let mut reason = match error {
-        OciDistributionError::ImageManifestNotFoundError(_) => "not found".to_owned(),
-        OciDistributionError::UnauthorizedError { .. } => "unauthorized: authentication required".to_owned(),
-        other => other.to_string(),
+    use OciErrorCode::{Denied, ManifestUnknown, NameUnknown, NotFound, Unauthorized};
+    let first_code = match error {
+        OciDistributionError::RegistryError { envelope, .. } => envelope.errors.first().map(|error| &error.code),
+        OciDistributionError::ImageManifestNotFoundError(_) => Some(&NotFound),
+        OciDistributionError::UnauthorizedError { .. } => Some(&Unauthorized),
+        _ => None,
+    };
+    let mut reason = match first_code {
+        Some(ManifestUnknown | NameUnknown | NotFound) => "not found".to_owned(),
+        Some(Unauthorized | Denied) => "unauthorized: authentication required".to_owned(),
+        _ => error.to_string(),
     };
     // The HTTP client keeps the cause (refused, timeout, certificate) underneath.
     let mut cause = std::error::Error::source(error);

@@ -78,10 +78,11 @@ impl ImageStore {
         self.read_blob(&id)
     }
 
-    /// All images, ordered by name, nameless ones last.
+    /// All images, ordered by name, nameless ones last. One that cannot be read is left out, with a warning.
     pub fn list(&self) -> Result<Vec<Image>> {
         let index = self.inner.index.read()?;
-        let mut images: Vec<Image> = index.images.keys().map(|id| self.load(&index, id)).collect::<Result<_>>()?;
+        let readable = |id| self.load(&index, id).inspect_err(|error| tracing::warn!(image = %id, %error, "unreadable image"));
+        let mut images: Vec<Image> = index.images.keys().filter_map(|id| readable(id).ok()).collect();
         images.sort_by(|a, b| (a.names.is_empty(), &a.names, &a.id).cmp(&(b.names.is_empty(), &b.names, &b.id)));
         Ok(images)
     }

@@ -57,6 +57,7 @@ impl ImageStore {
     /// next sweep finds the same.
     pub fn sweep(&self) -> Result<()> {
         let Some(_alone) = self.try_alone()? else { return Ok(()) };
+        self.empty_staging()?;
         let index = self.inner.index.read()?;
         let records = index.images.values().flat_map(|record| &record.layers);
         let mut layers: BTreeSet<Digest> = records.clone().map(|layer| layer.diff_id.clone()).collect();

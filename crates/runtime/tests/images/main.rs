@@ -5,4 +5,6 @@ mod dockerfile_builds;
 mod fixture;
 mod hostile_layers;
 mod names_and_removal;
+mod registry;
+mod run_in_build;
 mod whiteouts;

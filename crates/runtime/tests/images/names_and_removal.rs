@@ -1,6 +1,7 @@
 //! Names, ids, removal, and several stores on one directory.
 
 use std::fs;
+use std::io::{self, Read};
 use std::thread;
 
 use plinth_runtime::{ImageConfig, ImageError, ImageStore, Removed};
@@ -85,6 +86,46 @@ fn interrupted_work_leaves_nothing_when_the_store_is_opened_again() {
     fs::create_dir_all(&left).unwrap();
     ImageStore::open(fixture.directory.path()).unwrap();
     assert_eq!(fixture.entries("images/staging"), Vec::<String>::new());
+}
+
+/// Ends in an error, as a connection does that is cut.
+struct Cut<'a>(&'a [u8]);
+
+impl Read for Cut<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Err(io::ErrorKind::ConnectionReset.into()),
+            n => Ok(n),
+        }
+    }
+}
+
+#[test]
+fn an_import_that_fails_leaves_nothing_visible() {
+    let fixture = Fixture::new();
+    let tar = tar(&"x".repeat(100_000));
+    fixture.store.import_rootfs("cut", Cut(&tar[..60_000]), &ImageConfig::default()).unwrap_err();
+    for directory in ["layers", "images/staging", "images/blobs/sha256"] {
+        assert_eq!(fixture.entries(directory), Vec::<String>::new(), "{directory}");
+    }
+    assert!(fixture.store.list().unwrap().is_empty());
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_harms_no_image() {
+    use nix::mount::{MsFlags, mount};
+    let directory = tempfile::TempDir::new().unwrap();
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+    let nothing: Option<&str> = None;
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
+    mount(Some("tmpfs"), directory.path(), Some("tmpfs"), MsFlags::empty(), Some("size=1m")).unwrap();
+    let store = ImageStore::open(directory.path()).unwrap();
+    let small = store.import_rootfs("small", tar("small").as_slice(), &ImageConfig::default()).unwrap();
+    let large = Tar::new().raw("large", tar::EntryType::Regular, "", &vec![7; 800_000], |_| {}).finish();
+    let error = store.import_rootfs("large", large.as_slice(), &ImageConfig::default()).unwrap_err();
+    assert!(error.to_string().contains("No space left on device"), "{error}");
+    assert_eq!(store.list().unwrap(), [small]);
+    store.import_rootfs("next", tar("next").as_slice(), &ImageConfig::default()).expect("the space is free again");
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Carries a Dockerfile out, stage by stage.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::super::digest::Digest;
@@ -15,6 +13,7 @@ use super::cache::{Entry, Key};
 use super::dockerfile::{Dockerfile, Instruction, Step, expand};
 use super::pattern::Ignore;
 use super::state::State;
+use super::text::{read_ignore, read_text, unreadable};
 use super::{BuildError, BuildOptions, Progress, Runner};
 
 /// Variables that may be given without an ARG that declares them, as docker allows.
@@ -22,8 +21,6 @@ const PROXY: [&str; 10] = [
     "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY",
     "all_proxy",
 ];
-/// No honest Dockerfile or `.dockerignore` is larger.
-const MAX_TEXT: u64 = 4 * 1024 * 1024;
 
 /// Builds the image that a Dockerfile describes and gives it its tags. Blocks; needs root.
 ///
@@ -303,34 +300,4 @@ fn scratch() -> State {
     let host = Platform::host();
     let document = ConfigFile { architecture: host.architecture, os: host.os, ..ConfigFile::default() };
     State { document, layers: Vec::new(), key: Key::base("scratch"), arguments: BTreeMap::new(), has_cmd: false }
-}
-
-fn read_ignore(options: &BuildOptions, dockerfile: &Path) -> Result<Ignore, BuildError> {
-    let mut beside = dockerfile.as_os_str().to_owned();
-    beside.push(".dockerignore");
-    for path in [PathBuf::from(beside), options.context.join(".dockerignore")] {
-        if let Some(text) = read_text(&path)? {
-            return Ignore::parse(&text).map_err(|reason| unreadable(&path, reason));
-        }
-    }
-    Ok(Ignore::default())
-}
-
-fn read_text(path: &Path) -> Result<Option<String>, BuildError> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(path, error)),
-    };
-    let mut text = String::new();
-    file.take(MAX_TEXT + 1).read_to_string(&mut text).map_err(|error| unreadable(path, error))?;
-    if text.len() as u64 > MAX_TEXT {
-        return Err(unreadable(path, "it is larger than 4 MiB"));
-    }
-    Ok(Some(text))
-}
-
-#[allow(clippy::needless_pass_by_value)] // an error or a text, as it comes
-fn unreadable(path: &Path, reason: impl ToString) -> BuildError {
-    BuildError::Unreadable { path: path.to_owned(), reason: reason.to_string() }
 }

@@ -13,6 +13,7 @@ mod pattern;
 mod sources;
 mod state;
 mod steps;
+mod text;
 mod tree;
 
 use std::fmt;

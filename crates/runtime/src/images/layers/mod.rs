@@ -4,6 +4,7 @@
 //! directory that hides the ones below has `trusted.overlay.opaque`. In an archive the same facts are entries named
 //! `.wh.<name>` and `.wh..wh..opq`.
 
+mod attributes;
 mod canonical;
 mod compression;
 mod stream;

@@ -15,9 +15,10 @@ use tar::{Archive, Entry, EntryType};
 
 use super::super::Result;
 use super::super::error::ImageError;
+use super::attributes::{Attributes, attributes};
 use super::stream::{Metered, copy_sparse};
 use super::tree::{delete_tree, set_opaque};
-use super::{OPAQUE_ENTRY, OVERLAY_PRIVATE, WHITEOUT, XATTR_RECORD};
+use super::{OPAQUE_ENTRY, WHITEOUT};
 
 /// Unpacks an uncompressed layer archive into the existing, empty directory `root`, reading `archive` to its end; answers with the
 /// bytes of its regular files.
@@ -54,15 +55,6 @@ struct Unpacker<'a> {
     /// Set at the end, because every file made in a directory changes its time.
     directory_times: BTreeMap<PathBuf, Timespec>,
     size: u64,
-}
-
-/// Owner, mode, time and extended attributes of an entry.
-struct Attributes {
-    uid: u32,
-    gid: u32,
-    mode: u32,
-    time: Timespec,
-    xattrs: Vec<(String, Vec<u8>)>,
 }
 
 impl Unpacker<'_> {
@@ -237,6 +229,9 @@ impl Unpacker<'_> {
                     }
                     rustix::fs::mkdirat(&above, component, Mode::from_raw_mode(0o755))
                         .map_err(self.io("create directory", &so_far))?;
+                    // After mkdir, whose mode the umask cuts.
+                    rustix::fs::chmodat(&above, component, Mode::from_raw_mode(0o755), AtFlags::empty())
+                        .map_err(self.io("change mode of", &so_far))?;
                     if deleted {
                         set_opaque(&through(&above, component))?;
                     }
@@ -287,46 +282,8 @@ fn inside(raw: &[u8]) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn hostile(raw: &[u8], reason: &str) -> ImageError {
+pub(super) fn hostile(raw: &[u8], reason: &str) -> ImageError {
     ImageError::HostileLayer { entry: String::from_utf8_lossy(raw).into_owned(), reason: reason.to_owned() }
-}
-
-fn attributes<R: Read>(entry: &mut Entry<'_, R>, raw: &[u8]) -> Result<Attributes> {
-    let bad = |error: io::Error| hostile(raw, &error.to_string());
-    // The largest number means "leave it as it is" to chown(2).
-    let id = |id: u64| {
-        u32::try_from(id).ok().filter(|id| *id != u32::MAX).ok_or_else(|| hostile(raw, "owner out of range"))
-    };
-    let header = entry.header();
-    let (uid, gid) = (id(header.uid().map_err(bad)?)?, id(header.gid().map_err(bad)?)?);
-    let mode = header.mode().map_err(bad)? & 0o7777;
-    let seconds = i64::try_from(header.mtime().map_err(bad)?).unwrap_or(0);
-    let mut attributes = Attributes { uid, gid, mode, time: Timespec { tv_sec: seconds, tv_nsec: 0 }, xattrs: Vec::new() };
-    for record in entry.pax_extensions().map_err(bad)?.into_iter().flatten() {
-        let record = record.map_err(bad)?;
-        let Ok(key) = record.key() else { continue };
-        if key == "mtime" {
-            attributes.time = record.value().ok().and_then(pax_time).ok_or_else(|| hostile(raw, "unreadable mtime"))?;
-        } else if let Some(name) = key.strip_prefix(XATTR_RECORD)
-            && !name.starts_with(OVERLAY_PRIVATE)
-        {
-            attributes.xattrs.push((name.to_owned(), record.value_bytes().to_vec()));
-        }
-    }
-    Ok(attributes)
-}
-
-/// `-?seconds[.fraction]`
-fn pax_time(text: &str) -> Option<Timespec> {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = fraction.get(..fraction.len().min(9))?;
-    let nanoseconds: i64 = format!("{digits:0<9}").parse().ok().filter(|n: &i64| *n >= 0)?;
-    let seconds: i64 = seconds.parse().ok()?;
-    Some(if text.starts_with('-') && nanoseconds > 0 {
-        Timespec { tv_sec: seconds.checked_sub(1)?, tv_nsec: 1_000_000_000 - nanoseconds }
-    } else {
-        Timespec { tv_sec: seconds, tv_nsec: nanoseconds }
-    })
 }
 
 fn set_time(parent: &OwnedFd, name: &OsStr, time: Timespec) -> rustix::io::Result<()> {
