@@ -9,12 +9,13 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use k8s_openapi::api::{
-    admissionregistration::v1 as admissionregistration, apps::v1 as apps, authentication::v1 as authentication,
-    authorization::v1 as authorization, autoscaling::v1 as autoscaling, autoscaling::v2 as autoscaling_v2,
-    batch::v1 as batch, certificates::v1 as certificates, coordination::v1 as coordination, core::v1 as core,
-    discovery::v1 as discovery, events::v1 as events, flowcontrol::v1 as flowcontrol, networking::v1 as networking,
-    node::v1 as node, policy::v1 as policy, rbac::v1 as rbac, resource::v1 as resource, scheduling::v1 as scheduling,
-    storage::v1 as storage,
+    admissionregistration::v1 as admissionregistration, apps::v1 as apps,
+    authentication::v1 as authentication, authorization::v1 as authorization,
+    autoscaling::v1 as autoscaling, autoscaling::v2 as autoscaling_v2, batch::v1 as batch,
+    certificates::v1 as certificates, coordination::v1 as coordination, core::v1 as core,
+    discovery::v1 as discovery, events::v1 as events, flowcontrol::v1 as flowcontrol,
+    networking::v1 as networking, node::v1 as node, policy::v1 as policy, rbac::v1 as rbac,
+    resource::v1 as resource, scheduling::v1 as scheduling, storage::v1 as storage,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
@@ -36,7 +37,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         if let Some(text) = description(&definition) {
             fields.insert(String::new(), text);
         }
-        for (field, schema) in definition.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        for (field, schema) in definition
+            .get("properties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             fields.extend(description(schema).map(|text| (field.clone(), text)));
         }
     }
@@ -49,7 +55,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn description(schema: &Value) -> Option<String> {
-    schema.get("description").and_then(Value::as_str).map(ToOwned::to_owned)
+    schema
+        .get("description")
+        .and_then(Value::as_str)
+        .map(ToOwned::to_owned)
 }
 
 fn add_kinds(generator: &mut SchemaGenerator) {

@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 const PACKAGE: &str = "kubernetes-validate==1.37.0";
-const DEFINITIONS: &str = "kubernetes_validate/kubernetes-json-schema/v1.36.0-local/_definitions.json";
+const DEFINITIONS: &str =
+    "kubernetes_validate/kubernetes-json-schema/v1.36.0-local/_definitions.json";
 const OUTPUT: &str = "crates/api/src/schema/generated.rs";
 
 #[derive(Deserialize)]
@@ -74,12 +75,15 @@ enum Names {
 
 /// Reads the definitions (downloading the package when no file is given) and writes the table.
 pub(crate) fn run(file: Option<&str>) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the xtask folder has no parent")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("the xtask folder has no parent")?;
     let path = match file {
         Some(file) => PathBuf::from(file),
         None => download(&root.join("target/xtask-schema"))?,
     };
-    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let document: Document =
         serde_json::from_str(&text).with_context(|| format!("parsing {}", path.display()))?;
     let output = root.join(OUTPUT);
@@ -91,25 +95,41 @@ pub(crate) fn run(file: Option<&str>) -> Result<()> {
 
 fn download(folder: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    execute(Command::new("pip").args(["download", "--no-deps", "--dest"]).arg(folder).arg(PACKAGE))?;
+    execute(
+        Command::new("pip")
+            .args(["download", "--no-deps", "--dest"])
+            .arg(folder)
+            .arg(PACKAGE),
+    )?;
     let wheel = std::fs::read_dir(folder)?
         .filter_map(Result::ok)
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .context("pip downloaded no wheel")?;
-    execute(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(wheel).arg(folder))?;
+    execute(
+        Command::new("python3")
+            .args(["-m", "zipfile", "-e"])
+            .arg(wheel)
+            .arg(folder),
+    )?;
     Ok(folder.join(DEFINITIONS))
 }
 
 fn execute(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("starting {command:?}"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("starting {command:?}"))?;
     ensure!(status.success(), "{command:?} ended with {status}");
     Ok(())
 }
 
 /// Kinds of generally available versions are roots; so is everything of meta/v1, which has no version in its group.
 fn is_root(name: &str, definition: &Definition) -> bool {
-    let general = |version: &str| version.strip_prefix('v').is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+    let general = |version: &str| {
+        version
+            .strip_prefix('v')
+            .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
+    };
     let package_version = name.rsplit('.').nth(1).unwrap_or_default();
     name.starts_with("io.k8s.apimachinery.pkg.apis.meta.v1.")
         || name == "io.k8s.apimachinery.pkg.version.Info"
@@ -117,14 +137,19 @@ fn is_root(name: &str, definition: &Definition) -> bool {
 }
 
 fn target(shape: &Shape) -> Option<&str> {
-    shape.reference.as_deref().map(|reference| reference.trim_start_matches("#/$defs/"))
+    shape
+        .reference
+        .as_deref()
+        .map(|reference| reference.trim_start_matches("#/$defs/"))
 }
 
-fn reach<'a>(definitions: &'a BTreeMap<String, Definition>, shape: &'a Shape, todo: &mut Vec<&'a str>) {
-    if let Some(name) = target(shape) {
-        if let Some((name, _)) = definitions.get_key_value(name) {
-            todo.push(name);
-        }
+fn reach<'a>(
+    definitions: &'a BTreeMap<String, Definition>,
+    shape: &'a Shape,
+    todo: &mut Vec<&'a str>,
+) {
+    if let Some((name, _)) = target(shape).and_then(|name| definitions.get_key_value(name)) {
+        todo.push(name);
     }
     for inner in [&shape.items, &shape.values].into_iter().flatten() {
         reach(definitions, inner, todo);
@@ -132,8 +157,11 @@ fn reach<'a>(definitions: &'a BTreeMap<String, Definition>, shape: &'a Shape, to
 }
 
 fn print(definitions: &BTreeMap<String, Definition>) -> Result<String> {
-    let mut todo: Vec<&str> =
-        definitions.iter().filter(|(name, d)| is_root(name, d)).map(|(name, _)| name.as_str()).collect();
+    let mut todo: Vec<&str> = definitions
+        .iter()
+        .filter(|(name, d)| is_root(name, d))
+        .map(|(name, _)| name.as_str())
+        .collect();
     let mut reached = BTreeSet::new();
     while let Some(name) = todo.pop() {
         if special(name).is_none() && reached.insert(name) {
@@ -154,7 +182,10 @@ fn print(definitions: &BTreeMap<String, Definition>) -> Result<String> {
     for name in &reached {
         // Types that all groups share, such as DeleteOptions, are found under the core group.
         let gvks = definitions[*name].gvks.as_slice();
-        if let Some(gvk) = gvks.iter().find(|gvk| gvks.len() == 1 || (gvk.group.is_empty() && gvk.version == "v1")) {
+        if let Some(gvk) = gvks
+            .iter()
+            .find(|gvk| gvks.len() == 1 || (gvk.group.is_empty() && gvk.version == "v1"))
+        {
             kinds.insert((&gvk.group, &gvk.version, &gvk.kind), &idents[name]);
         }
     }
@@ -181,7 +212,11 @@ fn print(definitions: &BTreeMap<String, Definition>) -> Result<String> {
         }
         out.push_str("])");
         if let [gvk] = definition.gvks.as_slice() {
-            write!(out, ".kind({:?},{:?},{:?})", gvk.group, gvk.version, gvk.kind)?;
+            write!(
+                out,
+                ".kind({:?},{:?},{:?})",
+                gvk.group, gvk.version, gvk.kind
+            )?;
         }
         if definition.map_type.as_deref() == Some("atomic") {
             out.push_str(".atomic()");
@@ -223,7 +258,10 @@ fn special(name: &str) -> Option<&'static str> {
         "MicroTime" => "MicroTime",
         "RawExtension" => "RawObject",
         "FieldsV1" => "Fields",
-        "JSON" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrStringArray" => "Any",
+        "JSON"
+        | "JSONSchemaPropsOrArray"
+        | "JSONSchemaPropsOrBool"
+        | "JSONSchemaPropsOrStringArray" => "Any",
         _ => return None,
     })
 }
@@ -232,12 +270,20 @@ fn ty(shape: &Shape, idents: &BTreeMap<&str, String>) -> Result<String> {
     if let Some(name) = target(shape) {
         return match special(name) {
             Some(special) => Ok(special.to_owned()),
-            None => Ok(format!("Object(&{})", idents.get(name).with_context(|| format!("{name} is not defined"))?)),
+            None => Ok(format!(
+                "Object(&{})",
+                idents
+                    .get(name)
+                    .with_context(|| format!("{name} is not defined"))?
+            )),
         };
     }
     let name = match &shape.ty {
         Some(Names::One(name)) => name,
-        Some(Names::Several(names)) => names.iter().find(|name| *name != "null").context("only null is allowed")?,
+        Some(Names::Several(names)) => names
+            .iter()
+            .find(|name| *name != "null")
+            .context("only null is allowed")?,
         None => bail!("neither a type nor a reference"),
     };
     Ok(match (name.as_str(), shape.format.as_deref()) {
@@ -247,7 +293,13 @@ fn ty(shape: &Shape, idents: &BTreeMap<&str, String>) -> Result<String> {
         ("integer", Some("int64")) => "Int64".to_owned(),
         ("number", Some("double")) => "Float".to_owned(),
         ("boolean", None) => "Bool".to_owned(),
-        ("array", None) => format!("List(&{})", ty(shape.items.as_deref().context("a list without items")?, idents)?),
+        ("array", None) => format!(
+            "List(&{})",
+            ty(
+                shape.items.as_deref().context("a list without items")?,
+                idents
+            )?
+        ),
         ("object", None) => match shape.values.as_deref() {
             Some(values) => format!("Map(&{})", ty(values, idents)?),
             None => "Any".to_owned(),
@@ -264,7 +316,10 @@ fn idents<'a>(names: &BTreeSet<&'a str>) -> Result<BTreeMap<&'a str, String>> {
         let mut parts: Vec<&str> = name.rsplit('.').take(3).collect();
         parts.reverse();
         let ident = parts.join("_").to_uppercase().replace('-', "_");
-        ensure!(seen.insert(ident.clone()), "two definitions are called {ident}");
+        ensure!(
+            seen.insert(ident.clone()),
+            "two definitions are called {ident}"
+        );
         idents.insert(*name, ident);
     }
     Ok(idents)

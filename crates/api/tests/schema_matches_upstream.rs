@@ -11,10 +11,11 @@ use serde_json::{Map, Value};
 /// The served document, beside the repository or where `PLINTH_SWAGGER` says.
 fn reference() -> Option<Value> {
     let named = std::env::var_os("PLINTH_SWAGGER").map(Into::into);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/openapi/swagger-v1.36.2.json");
+    let beside =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/openapi/swagger-v1.36.2.json");
     let path = named.unwrap_or(beside);
     let text = std::fs::read(&path)
-        .inspect_err(|error| eprintln!("skipped: no reference document: {}: {error}", path.display()))
+        .inspect_err(|error| eprintln!("skipped: no reference at {}: {error}", path.display()))
         .ok()?;
     Some(serde_json::from_slice(&text).expect("the reference document is JSON"))
 }
@@ -34,11 +35,18 @@ fn definitions_are_those_of_upstream() {
             differences.push(format!("{name}: {what}: {ours} here, {theirs} upstream"));
         }
     }
-    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+    assert!(
+        differences.is_empty(),
+        "{} differences:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
 }
 
 fn definitions(document: &Value) -> &Map<String, Value> {
-    document["definitions"].as_object().expect("a document has definitions")
+    document["definitions"]
+        .as_object()
+        .expect("a document has definitions")
 }
 
 /// Facts of one definition that differ: fields, required fields, and each field's type and extensions.
@@ -46,7 +54,9 @@ fn compare(ours: &Value, theirs: &Value) -> Vec<(String, String, String)> {
     let (ours, theirs) = (facts(ours), facts(theirs));
     let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
     let text = |facts: &BTreeMap<String, Value>, name: &str| {
-        facts.get(name).map_or_else(|| "nothing".to_owned(), Value::to_string)
+        facts
+            .get(name)
+            .map_or_else(|| "nothing".to_owned(), Value::to_string)
     };
     names
         .into_iter()
@@ -67,8 +77,14 @@ fn facts(definition: &Value) -> BTreeMap<String, Value> {
         }
     }
     // Types that many groups share name all of them upstream, those that are served here.
-    if let Some([_]) = definition["x-kubernetes-group-version-kind"].as_array().map(Vec::as_slice) {
-        facts.insert("kind".to_owned(), definition["x-kubernetes-group-version-kind"].clone());
+    if let Some([_]) = definition["x-kubernetes-group-version-kind"]
+        .as_array()
+        .map(Vec::as_slice)
+    {
+        facts.insert(
+            "kind".to_owned(),
+            definition["x-kubernetes-group-version-kind"].clone(),
+        );
     }
     for (name, property) in definition["properties"].as_object().into_iter().flatten() {
         let mut property = property.clone();
@@ -99,21 +115,44 @@ fn every_kind_of_the_catalogue_is_served_upstream_at_the_same_path() {
             differences.push(format!("{path} is not served upstream"));
             continue;
         };
-        for (method, operation) in item.as_object().into_iter().flatten().filter(|(name, _)| *name != "parameters") {
-            for key in ["operationId", "tags", "x-kubernetes-action", "x-kubernetes-group-version-kind"] {
+        for (method, operation) in item
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| *name != "parameters")
+        {
+            for key in [
+                "operationId",
+                "tags",
+                "x-kubernetes-action",
+                "x-kubernetes-group-version-kind",
+            ] {
                 let (ours, theirs) = (&operation[key], &upstream[method][key]);
                 if ours != theirs {
-                    differences.push(format!("{method} {path}: {key}: {ours} here, {theirs} upstream"));
+                    differences.push(format!(
+                        "{method} {path}: {key}: {ours} here, {theirs} upstream"
+                    ));
                 }
             }
             let (ours, theirs) = (answer(operation), answer(&upstream[method]));
             if ours != theirs {
-                differences.push(format!("{method} {path}: answers {ours:?} here, {theirs:?} upstream"));
+                differences.push(format!(
+                    "{method} {path}: answers {ours:?} here, {theirs:?} upstream"
+                ));
             }
         }
     }
-    assert!(catalogue().iter().any(|resource| resource.kind == "StatefulSet"));
-    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+    assert!(
+        catalogue()
+            .iter()
+            .any(|resource| resource.kind == "StatefulSet")
+    );
+    assert!(
+        differences.is_empty(),
+        "{} differences:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
 }
 
 /// The codes of an operation and the types they come with.

@@ -22,7 +22,13 @@ pub(crate) fn fit(
     node: Node,
     dialect: Dialect,
 ) -> Result<(Value, Vec<String>), String> {
-    let mut fitting = Fitting { dialect, problems: Vec::new(), first_error: None, path: String::new(), stack: Vec::new() };
+    let mut fitting = Fitting {
+        dialect,
+        problems: Vec::new(),
+        first_error: None,
+        path: String::new(),
+        stack: Vec::new(),
+    };
     let object = match node {
         Node::Null => Value::Object(Map::new()),
         node => fitting.value(&Type::Object(schema), node)?,
@@ -54,8 +60,10 @@ impl Fitting {
                 Ok(node.into_value(&mut String::new(), &mut Vec::new()))
             }
             (Type::Bool, Node::Bool(value)) => Ok(Value::Bool(value)),
-            (Type::Str, Node::Text(text)) => Ok(Value::String(text)),
-            (Type::Int32, Node::Number(number)) if is_int32(&number) => Ok(Value::Number(number)),
+            (Type::Str | Type::IntOrString, Node::Text(text)) => Ok(Value::String(text)),
+            (Type::Int32 | Type::IntOrString, Node::Number(number)) if is_int32(&number) => {
+                Ok(Value::Number(number))
+            }
             (Type::Int64, Node::Number(number)) if number.is_i64() => Ok(Value::Number(number)),
             (Type::Float, Node::Number(number)) => Ok(Value::Number(number)),
             (Type::Int32 | Type::Int64, Node::Number(number)) => self.wrong_number(ty, &number),
@@ -66,11 +74,11 @@ impl Fitting {
             (Type::Time, Node::Text(text)) => scalar::time(&text).map(Value::String),
             (Type::MicroTime, Node::Text(text)) => scalar::micro_time(&text).map(Value::String),
             (Type::Quantity, Node::Text(text)) => scalar::quantity(&text).map(Value::String),
-            (Type::Quantity, Node::Number(number)) => scalar::quantity(&number.to_string()).map(Value::String),
+            (Type::Quantity, Node::Number(number)) => {
+                scalar::quantity(&number.to_string()).map(Value::String)
+            }
             // The quantity's own reader gets the raw text, whatever it is.
             (Type::Quantity, _) => scalar::quantity("?").map(Value::String),
-            (Type::IntOrString, Node::Text(text)) => Ok(Value::String(text)),
-            (Type::IntOrString, Node::Number(number)) if is_int32(&number) => Ok(Value::Number(number)),
             (Type::Object(schema), Node::Object(fields)) => self.object(schema, fields),
             (Type::List(item), Node::List(items)) => self.list(item, items),
             (Type::Map(value), Node::Object(entries)) => self.map(value, entries),
@@ -88,7 +96,8 @@ impl Fitting {
                 Some(field) => {
                     let again = seen.contains(&field.name);
                     if again {
-                        self.problems.push(format!("duplicate field {:?}", self.path));
+                        self.problems
+                            .push(format!("duplicate field {:?}", self.path));
                     } else {
                         seen.push(field.name);
                     }
@@ -147,7 +156,8 @@ impl Fitting {
         for (key, node) in entries {
             let before = down(&mut self.path, Step::Field(&key));
             if map.contains_key(&key) {
-                self.problems.push(format!("duplicate field {:?}", self.path));
+                self.problems
+                    .push(format!("duplicate field {:?}", self.path));
             }
             map.insert(key, self.element(ty, node)?);
             self.path.truncate(before);
@@ -166,9 +176,13 @@ impl Fitting {
             Type::Int32 | Type::Int64 | Type::Float | Type::IntOrString => Value::from(0),
             Type::Quantity => Value::String("0".to_owned()),
             Type::Object(_) => Value::Object(Map::new()),
-            Type::Any | Type::RawObject | Type::Fields | Type::Time | Type::MicroTime | Type::List(_) | Type::Map(_) => {
-                Value::Null
-            }
+            Type::Any
+            | Type::RawObject
+            | Type::Fields
+            | Type::Time
+            | Type::MicroTime
+            | Type::List(_)
+            | Type::Map(_) => Value::Null,
         })
     }
 
@@ -208,7 +222,9 @@ impl Fitting {
             };
             return Err(match self.dialect {
                 Dialect::Json => self.json_error(&value, target),
-                Dialect::Converter => format!("json: cannot unmarshal {value} into Go value of type {target}"),
+                Dialect::Converter => {
+                    format!("json: cannot unmarshal {value} into Go value of type {target}")
+                }
             });
         }
         if self.dialect == Dialect::Json {
@@ -229,7 +245,9 @@ impl Fitting {
             (Type::List(_), _) => format!("cannot restore slice from {from}"),
             (Type::Map(_), _) => format!("cannot restore map from {from}"),
             // Go would turn a whole number into the character of that code, which the converter forbids.
-            (Type::Str, Node::Number(number)) if !number.is_f64() => "cannot convert int64 to string".to_owned(),
+            (Type::Str, Node::Number(number)) if !number.is_f64() => {
+                "cannot convert int64 to string".to_owned()
+            }
             (ty, _) => format!("unrecognized type: {}", go_type(ty)),
         })
     }
@@ -261,7 +279,9 @@ fn merge(first: &mut Map<String, Value>, second: Map<String, Value>) {
 }
 
 fn is_int32(number: &Number) -> bool {
-    number.as_i64().is_some_and(|value| i32::try_from(value).is_ok())
+    number
+        .as_i64()
+        .is_some_and(|value| i32::try_from(value).is_ok())
 }
 
 /// Whether a field with this value is not printed by upstream.
@@ -274,7 +294,9 @@ fn is_nothing(schema: &TypeSchema, field: &FieldSchema, value: &Value) -> bool {
         (Type::List(_), Value::Array(items)) => items.is_empty(),
         (Type::Map(_), Value::Object(entries)) => entries.is_empty(),
         (_, Value::Null) => true,
-        (Type::Str | Type::Bytes, Value::String(text)) => text.is_empty() && !keeps_zero(schema, field),
+        (Type::Str | Type::Bytes, Value::String(text)) => {
+            text.is_empty() && !keeps_zero(schema, field)
+        }
         (Type::Bool, Value::Bool(false)) => !keeps_zero(schema, field),
         (Type::Int32 | Type::Int64 | Type::Float, Value::Number(number)) => {
             number.as_f64() == Some(0.0) && !keeps_zero(schema, field)
@@ -314,8 +336,15 @@ pub(super) fn prune(schema: &TypeSchema, object: &mut Value) -> Vec<UnknownField
     unknown
 }
 
-fn prune_object(schema: &TypeSchema, object: &mut Value, path: &mut String, unknown: &mut Vec<UnknownField>) {
-    let Value::Object(fields) = object else { return };
+fn prune_object(
+    schema: &TypeSchema,
+    object: &mut Value,
+    path: &mut String,
+    unknown: &mut Vec<UnknownField>,
+) {
+    let Value::Object(fields) = object else {
+        return;
+    };
     fields.retain(|name, value| {
         let before = down(path, Step::Field(name));
         let keep = if let Some(field) = schema.field(name) {

@@ -214,22 +214,34 @@ mod tests {
     #[case("nonsense", "invalid character 'o' in literal null (expecting 'u')")]
     #[case("{\"a\":1}{", "invalid character '{' after top-level value")]
     #[case("\u{feff}{}", "invalid character 'ï' looking for beginning of value")]
-    #[case("{a:1}", "invalid character 'a' looking for beginning of object key string")]
+    #[case(
+        "{a:1}",
+        "invalid character 'a' looking for beginning of object key string"
+    )]
     #[case("{\"a\" 1}", "invalid character '1' after object key")]
-    #[case("{\"a\":1 \"b\"}", "invalid character '\"' after object key:value pair")]
+    #[case(
+        "{\"a\":1 \"b\"}",
+        "invalid character '\"' after object key:value pair"
+    )]
     #[case("[1 2]", "invalid character '2' after array element")]
     #[case("[01]", "invalid character '1' after array element")]
     #[case("[1.]", "invalid character ']' after decimal point in numeric literal")]
     #[case("[-]", "invalid character ']' in numeric literal")]
     #[case("\"a\nb\"", "invalid character '\\n' in string literal")]
     #[case("\"\\q\"", "invalid character 'q' in string escape code")]
-    #[case("{'a':1}", "invalid character '\\'' looking for beginning of object key string")]
+    #[case(
+        "{'a':1}",
+        "invalid character '\\'' looking for beginning of object key string"
+    )]
     fn speaks_as_go(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(error(text.as_bytes()).as_deref(), Some(expected));
     }
 
     #[test]
     fn well_formed_text_has_no_error() {
-        assert_eq!(error(br#" {"a":[1,-2.5e+3,true,null,"\u00e9\n"],"b":{}} "#), None);
+        assert_eq!(
+            error(br#" {"a":[1,-2.5e+3,true,null,"\u00e9\n"],"b":{}} "#),
+            None
+        );
     }
 }

@@ -68,7 +68,11 @@ impl Claim {
     }
 
     fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 }
 
@@ -93,8 +97,11 @@ pub fn decode(
     };
     let mut problems = Vec::new();
     let node = match format {
-        BodyFormat::Json => Node::from_json(body)
-            .map_err(|error| unrecognized(&format!("couldn't get version/kind; json parse error: {error}")))?,
+        BodyFormat::Json => Node::from_json(body).map_err(|error| {
+            unrecognized(&format!(
+                "couldn't get version/kind; json parse error: {error}"
+            ))
+        })?,
         BodyFormat::Yaml => {
             let parsed = yaml::parse(body).map_err(|error| unrecognized(&error))?;
             problems.extend(parsed.duplicates);
@@ -114,8 +121,14 @@ pub fn decode(
         FieldValidation::Strict if !problems.is_empty() => {
             Err(refused(&claim, gvk, &strict_error(&problems)))
         }
-        FieldValidation::Warn => Ok(Decoded { object, warnings: problems }),
-        FieldValidation::Strict | FieldValidation::Ignore => Ok(Decoded { object, warnings: Vec::new() }),
+        FieldValidation::Warn => Ok(Decoded {
+            object,
+            warnings: problems,
+        }),
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(Decoded {
+            object,
+            warnings: Vec::new(),
+        }),
     }
 }
 
@@ -153,7 +166,10 @@ fn decode_claimed(
     claim: &Claim,
     node: Node,
 ) -> Result<(Value, Vec<String>), ClaimError> {
-    let refuse = |text: String| ClaimError { text, mismatch: false };
+    let refuse = |text: String| ClaimError {
+        text,
+        mismatch: false,
+    };
     if !claim.is(gvk) {
         let other = schema_of(&claim.group, &claim.version, &claim.kind).ok_or_else(|| {
             refuse(format!(
@@ -248,7 +264,11 @@ fn claim(node: &Node, gvk: &Gvk) -> Result<Claim, String> {
     if kind.is_empty() {
         kind = gvk.kind;
     }
-    Ok(Claim { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() })
+    Ok(Claim {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        kind: kind.to_owned(),
+    })
 }
 
 /// The package of a group's hub types; kinds that moved between groups share one.
@@ -268,9 +288,17 @@ fn summary(body: &[u8]) -> String {
     let text = match body.first() {
         None => return "<empty>".to_owned(),
         Some(b'{') => String::from_utf8_lossy(head).into_owned(),
-        Some(_) => head.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Some(_) => head
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 0xf])
+            .filter_map(|digit| char::from_digit(digit.into(), 16))
+            .collect(),
     };
-    if body.len() > SHOWN { format!("{text} ...") } else { text }
+    if body.len() > SHOWN {
+        format!("{text} ...")
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The canonical text of a quantity.
 pub(super) fn quantity(text: &str) -> Result<String, String> {
-    text.trim().parse::<Quantity>().map(|quantity| quantity.to_string()).map_err(|error| error.to_string())
+    text.trim()
+        .parse::<Quantity>()
+        .map(|quantity| quantity.to_string())
+        .map_err(|error| error.to_string())
 }
 
 /// Checks base64 text.
@@ -35,7 +38,10 @@ pub(super) fn bytes(text: &str) -> Result<(), String> {
 /// Where Go's decoder gives up: at a foreign character, at misplaced padding, or at the start of a quantum that
 /// ends too early. Line breaks are skipped.
 fn first_bad_byte(text: &[u8]) -> Option<usize> {
-    let mut symbols = text.iter().enumerate().filter(|(_, byte)| !matches!(byte, b'\r' | b'\n'));
+    let mut symbols = text
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| !matches!(byte, b'\r' | b'\n'));
     loop {
         for place in 0..4 {
             let Some((at, byte)) = symbols.next() else {
@@ -87,7 +93,10 @@ fn parse_time(text: &str, layout: &str, micro: bool) -> Result<Timestamp, String
             text.get(rest..).unwrap_or_default()
         ));
     }
-    let number = |range: std::ops::Range<usize>| text.get(range).and_then(|digits| digits.parse::<u32>().ok());
+    let number = |range: std::ops::Range<usize>| {
+        text.get(range)
+            .and_then(|digits| digits.parse::<u32>().ok())
+    };
     for (range, limits, name) in [
         (5..7, 1..13, "month"),
         (8..10, 1..32, "day"),
@@ -99,13 +108,15 @@ fn parse_time(text: &str, layout: &str, micro: bool) -> Result<Timestamp, String
             return Err(format!("parsing time {text:?}: {name} out of range"));
         }
     }
-    text.parse::<Timestamp>().map_err(|_| format!("parsing time {text:?}: day out of range"))
+    text.parse::<Timestamp>()
+        .map_err(|_| format!("parsing time {text:?}: day out of range"))
 }
 
 /// How far the text has the form of an RFC 3339 time; otherwise the element of Go's layout that failed and where.
 fn shape(text: &[u8], micro: bool) -> Result<usize, (&'static str, usize)> {
     let digits = |at: usize, count: usize| {
-        text.get(at..at + count).is_some_and(|part| part.iter().all(u8::is_ascii_digit))
+        text.get(at..at + count)
+            .is_some_and(|part| part.iter().all(u8::is_ascii_digit))
     };
     let date_and_clock: [(&'static str, usize, usize); 11] = [
         ("2006", 0, 4),
@@ -121,14 +132,21 @@ fn shape(text: &[u8], micro: bool) -> Result<usize, (&'static str, usize)> {
         ("05", 17, 2),
     ];
     for (element, at, count) in date_and_clock {
-        let fits = if count == 0 { text.get(at) == element.as_bytes().first() } else { digits(at, count) };
+        let fits = if count == 0 {
+            text.get(at) == element.as_bytes().first()
+        } else {
+            digits(at, count)
+        };
         if !fits {
             return Err((element, at));
         }
     }
     let mut at = 19;
     if text.get(at) == Some(&b'.') && digits(at + 1, 1) {
-        let fraction = text[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let fraction = text[at + 1..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if micro && fraction != 6 {
             return Err((".000000", at));
         }
@@ -138,7 +156,9 @@ fn shape(text: &[u8], micro: bool) -> Result<usize, (&'static str, usize)> {
     }
     match text.get(at) {
         Some(b'Z') => Ok(at + 1),
-        Some(b'+' | b'-') if digits(at + 1, 2) && text.get(at + 3) == Some(&b':') && digits(at + 4, 2) => {
+        Some(b'+' | b'-')
+            if digits(at + 1, 2) && text.get(at + 3) == Some(&b':') && digits(at + 4, 2) =>
+        {
             Ok(at + 6)
         }
         _ => Err(("Z07:00", at)),
@@ -160,18 +180,36 @@ mod tests {
     }
 
     #[rstest]
-    #[case("now", r#"parsing time "now" as "2006-01-02T15:04:05Z07:00": cannot parse "now" as "2006""#)]
-    #[case("2024-05-06", r#"parsing time "2024-05-06" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T""#)]
-    #[case("2024-13-06T07:08:09Z", r#"parsing time "2024-13-06T07:08:09Z": month out of range"#)]
-    #[case("2024-02-30T07:08:09Z", r#"parsing time "2024-02-30T07:08:09Z": day out of range"#)]
-    #[case("2024-02-03T07:08:09Zx", r#"parsing time "2024-02-03T07:08:09Zx": extra text: "x""#)]
+    #[case(
+        "now",
+        r#"parsing time "now" as "2006-01-02T15:04:05Z07:00": cannot parse "now" as "2006""#
+    )]
+    #[case(
+        "2024-05-06",
+        r#"parsing time "2024-05-06" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T""#
+    )]
+    #[case(
+        "2024-13-06T07:08:09Z",
+        r#"parsing time "2024-13-06T07:08:09Z": month out of range"#
+    )]
+    #[case(
+        "2024-02-30T07:08:09Z",
+        r#"parsing time "2024-02-30T07:08:09Z": day out of range"#
+    )]
+    #[case(
+        "2024-02-03T07:08:09Zx",
+        r#"parsing time "2024-02-03T07:08:09Zx": extra text: "x""#
+    )]
     fn a_wrong_time_is_explained(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(time(text).unwrap_err(), expected);
     }
 
     #[test]
     fn micro_times_keep_six_digits() {
-        assert_eq!(micro_time("2024-05-06T07:08:09.000120Z").as_deref(), Ok("2024-05-06T07:08:09.000120Z"));
+        assert_eq!(
+            micro_time("2024-05-06T07:08:09.000120Z").as_deref(),
+            Ok("2024-05-06T07:08:09.000120Z")
+        );
         assert!(micro_time("2024-05-06T07:08:09Z").is_err());
     }
 
@@ -186,7 +224,9 @@ mod tests {
     #[case("YQ=a", Some(3))]
     #[case("YQ==x", Some(4))]
     fn base64_faults_are_located(#[case] text: &str, #[case] at: Option<usize>) {
-        let expected = at.map_or(Ok(()), |at| Err(format!("illegal base64 data at input byte {at}")));
+        let expected = at.map_or(Ok(()), |at| {
+            Err(format!("illegal base64 data at input byte {at}"))
+        });
         assert_eq!(bytes(text), expected);
     }
 }

@@ -6,10 +6,21 @@ use serde_json::json;
 
 use super::*;
 
-fn decode_as(group: &str, kind: &str, body: &str, validation: FieldValidation) -> Result<Decoded, String> {
+fn decode_as(
+    group: &str,
+    kind: &str,
+    body: &str,
+    validation: FieldValidation,
+) -> Result<Decoded, String> {
     let schema = schema_of(group, "v1", kind).unwrap();
-    decode(schema, &schema.gvk.unwrap(), body.as_bytes(), BodyFormat::Json, validation)
-        .map_err(|error| error.to_string())
+    decode(
+        schema,
+        &schema.gvk.unwrap(),
+        body.as_bytes(),
+        BodyFormat::Json,
+        validation,
+    )
+    .map_err(|error| error.to_string())
 }
 
 #[rstest]
@@ -19,14 +30,22 @@ fn decode_as(group: &str, kind: &str, body: &str, validation: FieldValidation) -
     r#"Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container"#)]
 #[case("", "Pod", r#"{"spec":{"containers":[{"image":7}]}}"#,
     r#"Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field Container.spec.containers.image of type string"#)]
-#[case("", "Pod", r#"{"spec":{"containers":[{"resources":{"limits":{"cpu":"many"}}}]}}"#,
-    "Pod in version \"v1\" cannot be handled as a Pod: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
+#[case(
+    "",
+    "Pod",
+    r#"{"spec":{"containers":[{"resources":{"limits":{"cpu":"many"}}}]}}"#,
+    "Pod in version \"v1\" cannot be handled as a Pod: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+)]
 #[case("", "ConfigMap", r#"{"data":{"a":1}}"#,
     r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string"#)]
 #[case("", "ConfigMap", r#"{"metadata":[]}"#,
     r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal array into Go struct field ConfigMap.metadata of type v1.ObjectMeta"#)]
-#[case("", "Secret", r#"{"data":{"a":"b"}}"#,
-    r#"Secret in version "v1" cannot be handled as a Secret: illegal base64 data at input byte 0"#)]
+#[case(
+    "",
+    "Secret",
+    r#"{"data":{"a":"b"}}"#,
+    r#"Secret in version "v1" cannot be handled as a Secret: illegal base64 data at input byte 0"#
+)]
 #[case("apps", "StatefulSet", r#"{"spec":{"replicas":1.5}}"#,
     r#"StatefulSet in version "v1" cannot be handled as a StatefulSet: json: cannot unmarshal number 1.5 into Go struct field StatefulSetSpec.spec.replicas of type int32"#)]
 #[case("", "Service", r#"{"spec":{"ports":[{"targetPort":true}]}}"#,
@@ -37,15 +56,33 @@ fn a_wrong_type_is_named_with_its_field(
     #[case] body: &str,
     #[case] message: &str,
 ) {
-    assert_eq!(decode_as(group, kind, body, FieldValidation::Strict).unwrap_err(), message);
+    assert_eq!(
+        decode_as(group, kind, body, FieldValidation::Strict).unwrap_err(),
+        message
+    );
 }
 
 #[rstest]
-#[case("", "couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)")]
-#[case("{", "couldn't get version/kind; json parse error: unexpected end of JSON input ({)")]
-#[case("[]", "couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" } (5b5d)")]
-#[case(r#"{"apiVersion":"a/b/c","kind":"ConfigMap"}"#, r#"unexpected GroupVersion string: a/b/c ({"apiVersion":"a/b/c","kind":" ...)"#)]
-#[case("\u{feff}{\"a\":1}", "couldn't get version/kind; json parse error: invalid character 'ï' looking for beginning of value (efbbbf7b2261223a317d)")]
+#[case(
+    "",
+    "couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)"
+)]
+#[case(
+    "{",
+    "couldn't get version/kind; json parse error: unexpected end of JSON input ({)"
+)]
+#[case(
+    "[]",
+    "couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" } (5b5d)"
+)]
+#[case(
+    r#"{"apiVersion":"a/b/c","kind":"ConfigMap"}"#,
+    r#"unexpected GroupVersion string: a/b/c ({"apiVersion":"a/b/c","kind":" ...)"#
+)]
+#[case(
+    "\u{feff}{\"a\":1}",
+    "couldn't get version/kind; json parse error: invalid character 'ï' looking for beginning of value (efbbbf7b2261223a317d)"
+)]
 fn an_unreadable_body_is_summed_up(#[case] body: &str, #[case] reason: &str) {
     assert_eq!(
         decode_as("", "ConfigMap", body, FieldValidation::Warn).unwrap_err(),
@@ -61,7 +98,10 @@ fn an_unreadable_body_is_summed_up(#[case] body: &str, #[case] reason: &str) {
 #[case(r#"{"apiVersion":"v1","kind":"ConfigMapList","items":[]}"#,
     r#"ConfigMapList in version "v1" cannot be handled as a ConfigMap: converting (v1.ConfigMapList) to (core.ConfigMap): unknown conversion"#)]
 fn another_kind_is_refused(#[case] body: &str, #[case] message: &str) {
-    assert_eq!(decode_as("", "ConfigMap", body, FieldValidation::Warn).unwrap_err(), message);
+    assert_eq!(
+        decode_as("", "ConfigMap", body, FieldValidation::Warn).unwrap_err(),
+        message
+    );
 }
 
 #[test]
@@ -80,7 +120,10 @@ fn the_other_version_of_a_kind_is_refused_by_version() {
 #[case(r#"{"apiVersion":"v1"}"#)]
 fn what_the_body_does_not_say_the_endpoint_knows(#[case] body: &str) {
     let decoded = decode_as("", "ConfigMap", body, FieldValidation::Strict).unwrap();
-    assert_eq!(decoded.object, json!({"apiVersion": "v1", "kind": "ConfigMap"}));
+    assert_eq!(
+        decoded.object,
+        json!({"apiVersion": "v1", "kind": "ConfigMap"})
+    );
 }
 
 const STRAY: &str = r#"{"spec":{"containers":[{"name":"c","imagee":"x","env":[{"name":"A","valeu":"1"}]}],"nodeNmae":"x"}}"#;
@@ -96,10 +139,18 @@ fn unknown_fields_are_refused_when_strict() {
 #[test]
 fn unknown_fields_are_dropped_and_warned_about() {
     let decoded = decode_as("", "Pod", STRAY, FieldValidation::Warn).unwrap();
-    assert_eq!(decoded.object["spec"], json!({"containers": [{"name": "c", "env": [{"name": "A"}]}]}));
+    assert_eq!(
+        decoded.object["spec"],
+        json!({"containers": [{"name": "c", "env": [{"name": "A"}]}]})
+    );
     assert_eq!(decoded.warnings.len(), 3);
     assert_eq!(decoded.warnings[2], r#"unknown field "spec.nodeNmae""#);
-    assert!(decode_as("", "Pod", STRAY, FieldValidation::Ignore).unwrap().warnings.is_empty());
+    assert!(
+        decode_as("", "Pod", STRAY, FieldValidation::Ignore)
+            .unwrap()
+            .warnings
+            .is_empty()
+    );
 }
 
 const TWICE: &str = r#"{"metadata":{"name":"dup","name":"dup2"},"data":{"a":"1","a":"2"}}"#;
@@ -108,7 +159,13 @@ const TWICE: &str = r#"{"metadata":{"name":"dup","name":"dup2"},"data":{"a":"1",
 fn of_a_field_given_twice_the_last_counts() {
     let decoded = decode_as("", "ConfigMap", TWICE, FieldValidation::Warn).unwrap();
     assert_eq!(decoded.object["data"], json!({"a": "2"}));
-    assert_eq!(decoded.warnings, [r#"duplicate field "metadata.name""#, r#"duplicate field "data.a""#]);
+    assert_eq!(
+        decoded.warnings,
+        [
+            r#"duplicate field "metadata.name""#,
+            r#"duplicate field "data.a""#
+        ]
+    );
     assert_eq!(
         decode_as("", "ConfigMap", TWICE, FieldValidation::Strict).unwrap_err(),
         r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: duplicate field "metadata.name", duplicate field "data.a""#
@@ -139,17 +196,36 @@ fn yaml_is_read_as_kubernetes_does() {
     let schema = schema_of("", "v1", "Pod").unwrap();
     let body = "kind: Pod\nmetadata:\n  name: x\n  labels: {80: a}\nspec:\n  hostNetwork: yes\n  volumes:\n  - name: v\n    \
                 secret: {defaultMode: 0755}\n  odd: 1\n";
-    let decoded =
-        decode(schema, &schema.gvk.unwrap(), body.as_bytes(), BodyFormat::Yaml, FieldValidation::Warn).unwrap();
+    let decoded = decode(
+        schema,
+        &schema.gvk.unwrap(),
+        body.as_bytes(),
+        BodyFormat::Yaml,
+        FieldValidation::Warn,
+    )
+    .unwrap();
     assert_eq!(decoded.object["spec"]["hostNetwork"], json!(true));
-    assert_eq!(decoded.object["spec"]["volumes"][0]["secret"]["defaultMode"], json!(493));
+    assert_eq!(
+        decoded.object["spec"]["volumes"][0]["secret"]["defaultMode"],
+        json!(493)
+    );
     assert_eq!(decoded.object["metadata"]["labels"], json!({"80": "a"}));
     assert_eq!(decoded.warnings, [r#"unknown field "spec.odd""#]);
     let twice = "data: {a: '1'}\ndata: {b: '2'}\n";
     let schema = schema_of("", "v1", "ConfigMap").unwrap();
-    let refused =
-        decode(schema, &schema.gvk.unwrap(), twice.as_bytes(), BodyFormat::Yaml, FieldValidation::Strict);
-    assert!(refused.unwrap_err().to_string().contains(r#"key "data" already set in map"#));
+    let refused = decode(
+        schema,
+        &schema.gvk.unwrap(),
+        twice.as_bytes(),
+        BodyFormat::Yaml,
+        FieldValidation::Strict,
+    );
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains(r#"key "data" already set in map"#)
+    );
 }
 
 #[test]
@@ -164,7 +240,12 @@ fn prune_drops_what_the_schema_does_not_have() {
     let schema = schema_of("apps", "v1", "StatefulSet").unwrap();
     let mut object = json!({"spec": {"replicas": 0, "volumeClaimTemplates": [{"spec": {"resources": {"requests":
         {"storage": "1024Mi"}}, "x": 1}}], "ordinals": null}});
-    assert_eq!(prune(schema, &mut object), [UnknownField("spec.volumeClaimTemplates[0].spec.x".to_owned())]);
+    assert_eq!(
+        prune(schema, &mut object),
+        [UnknownField(
+            "spec.volumeClaimTemplates[0].spec.x".to_owned()
+        )]
+    );
     assert_eq!(
         object,
         json!({"spec": {"replicas": 0, "volumeClaimTemplates": [{"spec": {"resources": {"requests":
@@ -185,8 +266,24 @@ fn arbitrary_body() -> impl Strategy<Value = Value> {
         Just(json!("1.5Gi")),
     ];
     let name = prop::sample::select(vec![
-        "metadata", "spec", "status", "labels", "annotations", "name", "containers", "resources", "limits", "cpu",
-        "creationTimestamp", "managedFields", "fieldsV1", "priority", "hostNetwork", "volumes", "ports", "stray",
+        "metadata",
+        "spec",
+        "status",
+        "labels",
+        "annotations",
+        "name",
+        "containers",
+        "resources",
+        "limits",
+        "cpu",
+        "creationTimestamp",
+        "managedFields",
+        "fieldsV1",
+        "priority",
+        "hostNetwork",
+        "volumes",
+        "ports",
+        "stray",
     ]);
     leaf.prop_recursive(6, 64, 6, move |inner| {
         prop_oneof![

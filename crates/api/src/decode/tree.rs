@@ -26,9 +26,12 @@ impl Node {
             Some(go) => Err(go),
             // Go reads ill-formed UTF-8 as replacement characters.
             None if std::str::from_utf8(text).is_err() => {
-                serde_json::from_str(&String::from_utf8_lossy(text)).map_err(|error| error.to_string())
+                serde_json::from_str(&String::from_utf8_lossy(text))
+                    .map_err(|error| error.to_string())
             }
-            None if error.to_string().starts_with("recursion limit") => Err("exceeded max depth".to_owned()),
+            None if error.to_string().starts_with("recursion limit") => {
+                Err("exceeded max depth".to_owned())
+            }
             None => Err(error.to_string()),
         })
     }
@@ -111,9 +114,12 @@ impl From<Value> for Node {
             Value::Number(value) => Self::Number(value),
             Value::String(value) => Self::Text(value),
             Value::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
-            Value::Object(fields) => {
-                Self::Object(fields.into_iter().map(|(name, value)| (name, Self::from(value))).collect())
-            }
+            Value::Object(fields) => Self::Object(
+                fields
+                    .into_iter()
+                    .map(|(name, value)| (name, Self::from(value)))
+                    .collect(),
+            ),
         }
     }
 }
@@ -158,7 +164,9 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Node, E> {
-        Number::from_f64(value).map(Node::Number).ok_or_else(|| E::custom("json: unsupported value"))
+        Number::from_f64(value)
+            .map(Node::Number)
+            .ok_or_else(|| E::custom("json: unsupported value"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Node, E> {

@@ -19,9 +19,12 @@ pub(super) fn parse(body: &[u8]) -> Result<Parsed, String> {
         legacy_octal_numbers: true,
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
     };
-    let parsed: Option<Node> = serde_saphyr::from_str_with_options(&text, options).map_err(|error| describe(&error))?;
+    let parsed: Option<Node> =
+        serde_saphyr::from_str_with_options(&text, options).map_err(|error| describe(&error))?;
     let mut duplicates = Vec::new();
-    let value = parsed.unwrap_or(Node::Null).into_value(&mut String::new(), &mut duplicates);
+    let value = parsed
+        .unwrap_or(Node::Null)
+        .into_value(&mut String::new(), &mut duplicates);
     let duplicates = (!duplicates.is_empty()).then(|| {
         let lines: Vec<_> = duplicates
             .iter()
@@ -32,13 +35,20 @@ pub(super) fn parse(body: &[u8]) -> Result<Parsed, String> {
             .collect();
         format!("yaml: unmarshal errors:\n  {}", lines.join("\n  "))
     });
-    Ok(Parsed { node: Node::from(value), duplicates })
+    Ok(Parsed {
+        node: Node::from(value),
+        duplicates,
+    })
 }
 
 fn describe(error: &serde_saphyr::Error) -> String {
     let error = error.without_snippet();
     let text = error.to_string();
-    let text = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let text = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
     match error.location() {
         Some(location) => format!("yaml: line {}: {text}", location.line()),
         None => format!("yaml: {text}"),

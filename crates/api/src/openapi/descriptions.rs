@@ -18,7 +18,12 @@ impl Descriptions {
         // The bytes are ours, made by build.rs; a test shows that they are read. Without them documents lack prose,
         // which is no reason to have none.
         let unpacked = ZlibDecoder::new(PACKED).read_to_end(&mut text);
-        Self(unpacked.ok().and_then(|_| serde_json::from_slice(&text).ok()).unwrap_or_default())
+        Self(
+            unpacked
+                .ok()
+                .and_then(|_| serde_json::from_slice(&text).ok())
+                .unwrap_or_default(),
+        )
     }
 
     /// What a type is.
@@ -36,8 +41,12 @@ impl Descriptions {
         Some(match field {
             "" => format!("{item}List is a list of {item} objects."),
             "items" => format!("The {item} objects."),
-            "metadata" => self.of_type("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")?.to_owned(),
-            other => self.of_field("io.k8s.apimachinery.pkg.apis.meta.v1.Status", other)?.to_owned(),
+            "metadata" => self
+                .of_type("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")?
+                .to_owned(),
+            other => self
+                .of_field("io.k8s.apimachinery.pkg.apis.meta.v1.Status", other)?
+                .to_owned(),
         })
     }
 }
@@ -49,7 +58,9 @@ mod tests {
     #[test]
     fn the_packed_descriptions_are_readable() {
         let descriptions = Descriptions::load();
-        let text = descriptions.of_field("io.k8s.api.apps.v1.StatefulSetSpec", "replicas").unwrap();
+        let text = descriptions
+            .of_field("io.k8s.api.apps.v1.StatefulSetSpec", "replicas")
+            .unwrap();
         assert!(text.contains("desired number of replicas"), "{text}");
         assert!(descriptions.of_type("io.k8s.api.core.v1.Pod").is_some());
     }

@@ -2,7 +2,9 @@
 //! It refuses to keep them in memory.
 
 mod descriptions;
+mod operation;
 mod operations;
+mod parameters;
 mod schemas;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +31,10 @@ pub fn v3_index() -> Value {
     let paths: Map<String, Value> = hashes()
         .iter()
         .map(|(path, hash)| {
-            (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
+            (
+                path.clone(),
+                json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}),
+            )
         })
         .collect();
     json!({ "paths": paths })
@@ -71,7 +76,7 @@ fn hashes() -> &'static BTreeMap<String, String> {
                 let mut document = json!({});
                 fill(&mut document, &[part], &descriptions, Dialect::V3);
                 let digest = Sha256::digest(document.to_string());
-                (path, digest.iter().map(|byte| format!("{byte:02X}")).collect())
+                (path, format!("{digest:X}"))
             })
             .collect()
     })
@@ -97,30 +102,64 @@ fn parts() -> Vec<Part> {
     };
     let versions = "get available API versions";
     let mut parts = vec![
-        discovery("api", "core", "getCoreAPIVersions".to_owned(), versions, "meta.v1.APIVersions"),
-        discovery("apis", "apis", "getAPIVersions".to_owned(), versions, "meta.v1.APIGroupList"),
-        discovery("version", "version", "getCodeVersion".to_owned(), "get the version information", "version.Info"),
+        discovery(
+            "api",
+            "core",
+            "getCoreAPIVersions".to_owned(),
+            versions,
+            "meta.v1.APIVersions",
+        ),
+        discovery(
+            "apis",
+            "apis",
+            "getAPIVersions".to_owned(),
+            versions,
+            "meta.v1.APIGroupList",
+        ),
+        discovery(
+            "version",
+            "version",
+            "getCodeVersion".to_owned(),
+            "get the version information",
+            "version.Info",
+        ),
     ];
-    let groups: BTreeSet<&str> =
-        catalogue().iter().map(|resource| resource.group).filter(|group| !group.is_empty()).collect();
+    let groups: BTreeSet<&str> = catalogue()
+        .iter()
+        .map(|resource| resource.group)
+        .filter(|group| !group.is_empty())
+        .collect();
     parts.extend(groups.into_iter().map(|group| {
         let (tag, name) = (operations::tag(group, ""), operations::camel(group, ""));
-        discovery(&format!("apis/{group}"), &tag, format!("get{name}APIGroup"), "get information of a group", "meta.v1.APIGroup")
+        discovery(
+            &format!("apis/{group}"),
+            &tag,
+            format!("get{name}APIGroup"),
+            "get information of a group",
+            "meta.v1.APIGroup",
+        )
     }));
     let mut versions: BTreeMap<(&str, &str), Vec<&'static Resource>> = BTreeMap::new();
     for resource in catalogue() {
-        versions.entry((resource.group, resource.version)).or_default().push(resource);
+        versions
+            .entry((resource.group, resource.version))
+            .or_default()
+            .push(resource);
     }
-    parts.extend(versions.into_iter().map(|((group, version), resources)| Part {
-        path: operations::root(group, version),
-        discovery: (
-            format!("get{}APIResources", operations::camel(group, version)),
-            "get available resources",
-            "meta.v1.APIResourceList",
-        ),
-        tag: operations::tag(group, version),
-        resources,
-    }));
+    parts.extend(
+        versions
+            .into_iter()
+            .map(|((group, version), resources)| Part {
+                path: operations::root(group, version),
+                discovery: (
+                    format!("get{}APIResources", operations::camel(group, version)),
+                    "get available resources",
+                    "meta.v1.APIResourceList",
+                ),
+                tag: operations::tag(group, version),
+                resources,
+            }),
+    );
     parts
 }
 
@@ -139,7 +178,11 @@ fn fill(document: &mut Value, parts: &[Part], descriptions: &Descriptions, diale
         );
         for resource in &part.resources {
             types.extend(schema_of(resource.group, resource.version, resource.kind));
-            types.extend(schema_of(resource.group, resource.version, resource.list_kind));
+            types.extend(schema_of(
+                resource.group,
+                resource.version,
+                resource.list_kind,
+            ));
             operations::add(&mut paths, &mut types, resource, &part.tag, dialect);
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Dialect;
 use super::descriptions::Descriptions;
-use crate::schema::{FieldSchema, Topology, Type, TypeSchema};
+use crate::schema::{FieldSchema, PatchStrategy, Topology, Type, TypeSchema};
 
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const FIELDS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1";
@@ -46,13 +46,17 @@ pub(super) fn definitions(
                 Type::Object(inner) => todo.push(inner),
                 other => {
                     if let Some(name) = scalar_definition(other) {
-                        done.entry(name).or_insert_with(|| scalar(other, name, descriptions, dialect));
+                        done.entry(name)
+                            .or_insert_with(|| scalar(other, name, descriptions, dialect));
                     }
                 }
             }
         }
     }
-    done.into_iter().map(|(name, definition)| (name.to_owned(), definition)).collect::<Map<_, _>>().into()
+    done.into_iter()
+        .map(|(name, definition)| (name.to_owned(), definition))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// Scalars that have a definition of their own.
@@ -91,10 +95,14 @@ fn describe(schema: &mut Value, text: Option<&str>) {
 
 fn object(schema: &TypeSchema, descriptions: &Descriptions, dialect: Dialect) -> Value {
     let mut definition = json!({"type": "object"});
-    let list_of = schema.is_list().then(|| schema.short_name().trim_end_matches("List"));
+    let list_of = schema
+        .is_list()
+        .then(|| schema.short_name().trim_end_matches("List"));
     let description = |field: &str| match list_of {
         Some(item) => descriptions.of_list(item, field),
-        None => descriptions.of_field(schema.name, field).map(ToOwned::to_owned),
+        None => descriptions
+            .of_field(schema.name, field)
+            .map(ToOwned::to_owned),
     };
     describe(&mut definition, description("").as_deref());
     if !schema.fields.is_empty() {
@@ -103,13 +111,20 @@ fn object(schema: &TypeSchema, descriptions: &Descriptions, dialect: Dialect) ->
             .iter()
             .map(|field| {
                 let text = description(field.name);
-                (field.name.to_owned(), property(field, text.as_deref(), dialect))
+                (
+                    field.name.to_owned(),
+                    property(field, text.as_deref(), dialect),
+                )
             })
             .collect();
         definition["properties"] = Value::Object(properties);
     }
-    let required: Vec<&str> =
-        schema.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+    let required: Vec<&str> = schema
+        .fields
+        .iter()
+        .filter(|field| field.required)
+        .map(|field| field.name)
+        .collect();
     if !required.is_empty() {
         definition["required"] = json!(required);
     }
@@ -145,12 +160,12 @@ fn property(field: &FieldSchema, text: Option<&str>, dialect: Dialect) -> Value 
             schema["x-kubernetes-list-map-keys"] = json!(keys);
         }
     }
-    let strategy = match (field.patch_merge, field.patch_retain_keys, field.patch_replace) {
-        (true, true, _) => "merge,retainKeys",
-        (true, false, _) => "merge",
-        (false, true, _) => "retainKeys",
-        (false, false, true) => "replace",
-        (false, false, false) => "",
+    let strategy = match (field.patch, field.patch_retain_keys) {
+        (PatchStrategy::Merge, true) => "merge,retainKeys",
+        (PatchStrategy::Merge, false) => "merge",
+        (PatchStrategy::Undeclared | PatchStrategy::Replace, true) => "retainKeys",
+        (PatchStrategy::Replace, false) => "replace",
+        (PatchStrategy::Undeclared, false) => "",
     };
     if !strategy.is_empty() {
         schema["x-kubernetes-patch-strategy"] = json!(strategy);
@@ -165,7 +180,9 @@ fn property(field: &FieldSchema, text: Option<&str>, dialect: Dialect) -> Value 
 /// object of metadata.
 fn default(field: &FieldSchema) -> Option<Value> {
     match field.ty {
-        Type::Object(schema) if matches!(schema.short_name(), "ObjectMeta" | "ListMeta") => Some(json!({})),
+        Type::Object(schema) if matches!(schema.short_name(), "ObjectMeta" | "ListMeta") => {
+            Some(json!({}))
+        }
         Type::Str if field.required => Some(json!("")),
         Type::Int32 | Type::Int64 | Type::Float if field.required => Some(json!(0)),
         Type::Bool if field.required => Some(json!(false)),
@@ -186,7 +203,9 @@ fn ty(ty: &Type, dialect: Dialect) -> Value {
         Type::Bytes => json!({"type": "string", "format": "byte"}),
         Type::Object(schema) => reference(schema.name, dialect),
         Type::List(item) => json!({"type": "array", "items": self::ty(item, dialect)}),
-        Type::Map(value) => json!({"type": "object", "additionalProperties": self::ty(value, dialect)}),
+        Type::Map(value) => {
+            json!({"type": "object", "additionalProperties": self::ty(value, dialect)})
+        }
         Type::Any
         | Type::Fields
         | Type::IntOrString

@@ -25,7 +25,15 @@ fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
 #[test]
 fn the_index_leads_to_every_group_version() {
     let index = v3_index();
-    for path in ["api", "api/v1", "apis", "apis/apps", "apis/apps/v1", "apis/storage.k8s.io/v1", "version"] {
+    for path in [
+        "api",
+        "api/v1",
+        "apis",
+        "apis/apps",
+        "apis/apps/v1",
+        "apis/storage.k8s.io/v1",
+        "version",
+    ] {
         let url = index["paths"][path]["serverRelativeURL"].as_str().unwrap();
         let hash = v3_hash(path).unwrap();
         assert_eq!(url, format!("/openapi/v3/{path}?hash={hash}"));
@@ -49,18 +57,30 @@ fn every_reference_leads_somewhere() {
     let document: Value = serde_json::from_slice(&v2()).unwrap();
     let mut found = BTreeSet::new();
     references(&document, &mut found);
-    assert!(found.iter().all(|reference| document.pointer(&reference[1..]).is_some()));
+    assert!(
+        found
+            .iter()
+            .all(|reference| document.pointer(&reference[1..]).is_some())
+    );
 }
 
 #[test]
 fn kubectl_apply_finds_field_validation() {
     // kubectl asks the server to validate fields only when the kind's PATCH lists the parameter.
     let document = document("apis/apps/v1");
-    let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/statefulsets/{name}"]["patch"];
+    let patch =
+        &document["paths"]["/apis/apps/v1/namespaces/{namespace}/statefulsets/{name}"]["patch"];
     let parameters = patch["parameters"].as_array().unwrap();
-    assert!(parameters.iter().any(|parameter| parameter["name"] == "fieldValidation" && parameter["in"] == "query"));
+    assert!(
+        parameters
+            .iter()
+            .any(|parameter| parameter["name"] == "fieldValidation" && parameter["in"] == "query")
+    );
     assert_eq!(patch["x-kubernetes-action"], "patch");
-    assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "StatefulSet");
+    assert_eq!(
+        patch["x-kubernetes-group-version-kind"]["kind"],
+        "StatefulSet"
+    );
 }
 
 #[test]
@@ -68,7 +88,12 @@ fn kubectl_explain_finds_types_and_prose() {
     let document = document("apis/apps/v1");
     let schemas = &document["components"]["schemas"];
     let strategy = &schemas["io.k8s.api.apps.v1.StatefulSetUpdateStrategy"];
-    assert!(strategy["properties"]["type"]["description"].as_str().unwrap().contains("RollingUpdate"));
+    assert!(
+        strategy["properties"]["type"]["description"]
+            .as_str()
+            .unwrap()
+            .contains("RollingUpdate")
+    );
     let spec = &schemas["io.k8s.api.apps.v1.StatefulSetSpec"]["properties"];
     assert_eq!(
         spec["updateStrategy"]["allOf"][0]["$ref"],
@@ -87,9 +112,18 @@ fn every_described_kind_has_prose_everywhere() {
     let descriptions = Descriptions::load();
     for resource in catalogue() {
         let schema = schema_of(resource.group, resource.version, resource.kind).unwrap();
-        assert!(descriptions.of_type(schema.name).is_some(), "{}", schema.name);
+        assert!(
+            descriptions.of_type(schema.name).is_some(),
+            "{}",
+            schema.name
+        );
         for field in schema.fields {
-            assert!(descriptions.of_field(schema.name, field.name).is_some(), "{}.{}", schema.name, field.name);
+            assert!(
+                descriptions.of_field(schema.name, field.name).is_some(),
+                "{}.{}",
+                schema.name,
+                field.name
+            );
         }
     }
 }
@@ -105,7 +139,11 @@ fn every_kind_can_be_listed_and_read() {
         };
         let list = &document["paths"][format!("/{root}/{place}{}", resource.plural)]["get"];
         assert_eq!(list["x-kubernetes-action"], "list", "{}", resource.plural);
-        let read = &document["paths"][format!("/{root}/{place}{}/{{name}}", resource.plural)]["get"];
-        assert_eq!(read["x-kubernetes-group-version-kind"]["kind"], resource.kind);
+        let read =
+            &document["paths"][format!("/{root}/{place}{}/{{name}}", resource.plural)]["get"];
+        assert_eq!(
+            read["x-kubernetes-group-version-kind"]["kind"],
+            resource.kind
+        );
     }
 }

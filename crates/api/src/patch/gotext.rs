@@ -56,10 +56,18 @@ pub(super) fn patched_json(schema: &TypeSchema, live: &Value, patched: &Value) -
     let mut out = String::new();
     print_json(&Type::Any, Some(schema), Some(live), patched, &mut out);
     // Go escapes these in every JSON text.
-    out.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+    out.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
 }
 
-fn print_json(ty: &Type, schema: Option<&TypeSchema>, live: Option<&Value>, patched: &Value, out: &mut String) {
+fn print_json(
+    ty: &Type,
+    schema: Option<&TypeSchema>,
+    live: Option<&Value>,
+    patched: &Value,
+    out: &mut String,
+) {
     let schema = match ty {
         Type::Object(schema) => Some(*schema),
         _ => schema,
@@ -70,7 +78,10 @@ fn print_json(ty: &Type, schema: Option<&TypeSchema>, live: Option<&Value>, patc
             if live == Some(patched) {
                 let order = schema.map_or(&[][..], struct_order);
                 names.sort_by_key(|name| {
-                    order.iter().position(|known| known == name).unwrap_or(order.len())
+                    order
+                        .iter()
+                        .position(|known| known == name)
+                        .unwrap_or(order.len())
                 });
             }
             out.push('{');
@@ -91,7 +102,11 @@ fn print_json(ty: &Type, schema: Option<&TypeSchema>, live: Option<&Value>, patc
             out.push('}');
         }
         Value::Array(items) => {
-            let ty = if let Type::List(item) = ty { **item } else { Type::Any };
+            let ty = if let Type::List(item) = ty {
+                **item
+            } else {
+                Type::Any
+            };
             out.push('[');
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
@@ -109,14 +124,39 @@ fn print_json(ty: &Type, schema: Option<&TypeSchema>, live: Option<&Value>, patc
 fn struct_order(schema: &TypeSchema) -> &'static [&'static str] {
     match schema.short_name() {
         "ObjectMeta" => &[
-            "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation",
-            "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations",
-            "ownerReferences", "finalizers", "managedFields",
+            "name",
+            "generateName",
+            "namespace",
+            "selfLink",
+            "uid",
+            "resourceVersion",
+            "generation",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "labels",
+            "annotations",
+            "ownerReferences",
+            "finalizers",
+            "managedFields",
         ],
-        "ManagedFieldsEntry" => {
-            &["manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource"]
-        }
-        "OwnerReference" => &["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"],
+        "ManagedFieldsEntry" => &[
+            "manager",
+            "operation",
+            "apiVersion",
+            "time",
+            "fieldsType",
+            "fieldsV1",
+            "subresource",
+        ],
+        "OwnerReference" => &[
+            "apiVersion",
+            "kind",
+            "name",
+            "uid",
+            "controller",
+            "blockOwnerDeletion",
+        ],
         _ => &[],
     }
 }

@@ -48,7 +48,11 @@ fn parse(patch: &[u8], problems: &mut Vec<String>) -> Result<Vec<Operation>, Str
             ));
         }
     };
-    items.into_iter().enumerate().map(|(index, item)| operation(index, item, problems)).collect()
+    items
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| operation(index, item, problems))
+        .collect()
 }
 
 fn operation(index: usize, item: Node, problems: &mut Vec<String>) -> Result<Operation, String> {
@@ -61,8 +65,12 @@ fn operation(index: usize, item: Node, problems: &mut Vec<String>) -> Result<Ope
             ));
         }
     };
-    let mut operation =
-        Operation { op: String::new(), path: String::new(), from: String::new(), value: Value::Null };
+    let mut operation = Operation {
+        op: String::new(),
+        path: String::new(),
+        from: String::new(),
+        value: Value::Null,
+    };
     let mut seen = Vec::new();
     for (name, node) in fields {
         if seen.contains(&name) {
@@ -98,7 +106,12 @@ fn operation(index: usize, item: Node, problems: &mut Vec<String>) -> Result<Ope
 }
 
 fn run(object: &mut Value, operation: Operation) -> Result<(), String> {
-    let Operation { op, path, from, value } = operation;
+    let Operation {
+        op,
+        path,
+        from,
+        value,
+    } = operation;
     match op.as_str() {
         "add" => add(object, &path, value),
         "remove" => remove(object, &path).map(drop),
@@ -123,16 +136,24 @@ fn run(object: &mut Value, operation: Operation) -> Result<(), String> {
 /// The parts of a JSON pointer; none for the whole document.
 fn parts(path: &str) -> Result<Vec<String>, String> {
     match path.strip_prefix('/') {
-        Some(rest) => Ok(rest.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect()),
+        Some(rest) => Ok(rest
+            .split('/')
+            .map(|part| part.replace("~1", "/").replace("~0", "~"))
+            .collect()),
         None if path.is_empty() => Ok(Vec::new()),
         None => Err(format!("path {path:?} does not begin with a slash")),
     }
 }
 
 /// The container a path leads into, and the last part of the path; no container for the whole document.
-fn holder<'a>(object: &'a mut Value, path: &str) -> Result<Option<(&'a mut Value, String)>, String> {
+fn holder<'a>(
+    object: &'a mut Value,
+    path: &str,
+) -> Result<Option<(&'a mut Value, String)>, String> {
     let mut parts = parts(path)?;
-    let Some(last) = parts.pop() else { return Ok(None) };
+    let Some(last) = parts.pop() else {
+        return Ok(None);
+    };
     let mut at = object;
     for part in parts {
         at = match at {
@@ -150,7 +171,9 @@ fn holder<'a>(object: &'a mut Value, path: &str) -> Result<Option<(&'a mut Value
 
 /// A list index below `length`; negative ones count from the end.
 fn index(part: &str, length: usize) -> Result<usize, String> {
-    let number: i64 = part.parse().map_err(|_| format!("{part:?} is no list index"))?;
+    let number: i64 = part
+        .parse()
+        .map_err(|_| format!("{part:?} is no list index"))?;
     let length = i64::try_from(length).unwrap_or(i64::MAX);
     let number = if number < 0 { number + length } else { number };
     usize::try_from(number)
@@ -196,9 +219,9 @@ fn replace(object: &mut Value, path: &str, value: Value) -> Result<(), String> {
 
 fn remove(object: &mut Value, path: &str) -> Result<Value, String> {
     match holder(object, path)? {
-        Some((Value::Object(fields), name)) => {
-            fields.remove(&name).ok_or_else(|| format!("unable to remove nonexistent key: {name}"))
-        }
+        Some((Value::Object(fields), name)) => fields
+            .remove(&name)
+            .ok_or_else(|| format!("unable to remove nonexistent key: {name}")),
         Some((Value::Array(items), part)) => {
             let at = index(&part, items.len())?;
             Ok(items.remove(at))

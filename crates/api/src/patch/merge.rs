@@ -21,11 +21,16 @@ pub(super) fn parse_object(patch: &[u8]) -> Result<(Map<String, Value>, Vec<Stri
     let mut duplicates = Vec::new();
     match node.into_value(&mut String::new(), &mut duplicates) {
         Value::Object(patch) => {
-            let problems = duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect();
+            let problems = duplicates
+                .iter()
+                .map(|path| format!("duplicate field {path:?}"))
+                .collect();
             Ok((patch, problems))
         }
         Value::Null => Ok((Map::new(), Vec::new())),
-        _ => Err(format!("json: cannot unmarshal {name} into Go value of type map[string]interface {{}}")),
+        _ => Err(format!(
+            "json: cannot unmarshal {name} into Go value of type map[string]interface {{}}"
+        )),
     }
 }
 
@@ -38,7 +43,9 @@ fn merge(target: &mut Value, patch: Value) {
         *target = Value::Object(Map::new());
     }
     // Was made an object just above.
-    let Value::Object(target) = target else { return };
+    let Value::Object(target) = target else {
+        return;
+    };
     for (name, value) in patch {
         if value.is_null() {
             target.remove(&name);

@@ -78,7 +78,12 @@ pub fn apply(
             let text = gotext::patched_json(schema, live, &patched);
             match decode_patched(schema, &gvk, patched) {
                 Ok((object, more)) => (object, [problems, more].concat(), text),
-                Err(detail) => return Err(PatchError::Invalid { value: text, detail }),
+                Err(detail) => {
+                    return Err(PatchError::Invalid {
+                        value: text,
+                        detail,
+                    });
+                }
             }
         }
         PatchKind::Strategic => {
@@ -90,18 +95,29 @@ pub fn apply(
                     set_type(&mut object, &gvk);
                     (object, [problems, more].concat(), text)
                 }
-                Err(detail) => return Err(PatchError::Invalid { value: text, detail }),
+                Err(detail) => {
+                    return Err(PatchError::Invalid {
+                        value: text,
+                        detail,
+                    });
+                }
             }
         }
     };
     match validation {
         FieldValidation::Strict if !problems.is_empty() => {
-            return Err(PatchError::Invalid { value, detail: strict_error(&problems) });
+            return Err(PatchError::Invalid {
+                value,
+                detail: strict_error(&problems),
+            });
         }
         FieldValidation::Warn => {}
         FieldValidation::Strict | FieldValidation::Ignore => problems.clear(),
     }
-    Ok(Patched { object, warnings: problems })
+    Ok(Patched {
+        object,
+        warnings: problems,
+    })
 }
 
 /// Applies an RFC 6902 patch, with the liberties of upstream's library: `replace` may add a field, and negative
@@ -116,7 +132,11 @@ pub fn merge(live: &Value, patch: &[u8]) -> Result<Value, PatchError> {
 }
 
 /// Applies a strategic merge patch.
-pub fn strategic(schema: &'static TypeSchema, live: &Value, patch: &[u8]) -> Result<Value, PatchError> {
+pub fn strategic(
+    schema: &'static TypeSchema,
+    live: &Value,
+    patch: &[u8],
+) -> Result<Value, PatchError> {
     strategic::apply(schema, live, strategic::parse(patch)?.0)
 }
 
@@ -134,13 +154,29 @@ impl From<PatchError> for Status {
             PatchError::Invalid { value, detail } => {
                 let message = format!("Invalid value: {value:?}: {detail}");
                 let text = format!(" \"\" is invalid: patch: {message}");
-                let cause =
-                    Cause { reason: "FieldValueInvalid".to_owned(), message, field: "patch".to_owned() };
-                (422, "Invalid", text, Some(Details { causes: vec![cause], ..Details::default() }))
+                let cause = Cause {
+                    reason: "FieldValueInvalid".to_owned(),
+                    message,
+                    field: "patch".to_owned(),
+                };
+                (
+                    422,
+                    "Invalid",
+                    text,
+                    Some(Details {
+                        causes: vec![cause],
+                        ..Details::default()
+                    }),
+                )
             }
             PatchError::Internal(message) => (500, "", message, None),
         };
-        Self { code, reason, message, details }
+        Self {
+            code,
+            reason,
+            message,
+            details,
+        }
     }
 }
 

@@ -23,32 +23,52 @@ impl Identity<'_> {
 
     pub(super) fn position(self, items: &[Value], item: &Value) -> Option<usize> {
         let wanted = self.of(item)?;
-        items.iter().position(|other| self.of(other) == Some(wanted))
+        items
+            .iter()
+            .position(|other| self.of(other) == Some(wanted))
     }
 }
 
 /// Orders a merged list: items named in `order` follow it, all others keep their order in `live`, and where both
 /// kinds meet, an item goes first that `live` has before the other or that `live` does not know.
-pub(super) fn arrange(merged: Vec<Value>, order: &[Value], live: &[Value], identity: Identity<'_>) -> Vec<Value> {
-    let (mut ordered, mut others): (Vec<_>, Vec<_>) =
-        merged.into_iter().partition(|item| identity.position(order, item).is_some());
+pub(super) fn arrange(
+    merged: Vec<Value>,
+    order: &[Value],
+    live: &[Value],
+    identity: Identity<'_>,
+) -> Vec<Value> {
+    let (mut ordered, mut others): (Vec<_>, Vec<_>) = merged
+        .into_iter()
+        .partition(|item| identity.position(order, item).is_some());
     ordered.sort_by_key(|item| identity.position(order, item));
     others.sort_by_key(|item| identity.position(live, item).unwrap_or(usize::MAX));
 
     let mut result = Vec::with_capacity(ordered.len() + others.len());
-    let (mut ordered, mut others) = (ordered.into_iter().peekable(), others.into_iter().peekable());
+    let (mut ordered, mut others) = (
+        ordered.into_iter().peekable(),
+        others.into_iter().peekable(),
+    );
     loop {
         let live_first = match (others.peek(), ordered.peek()) {
             (None, _) => false,
             (Some(_), None) => true,
             (Some(other), Some(item)) => {
-                match (identity.position(live, other), identity.position(live, item)) {
+                match (
+                    identity.position(live, other),
+                    identity.position(live, item),
+                ) {
                     (Some(other), Some(item)) => other < item,
                     _ => false,
                 }
             }
         };
-        let Some(item) = (if live_first { others.next() } else { ordered.next() }) else { return result };
+        let Some(item) = (if live_first {
+            others.next()
+        } else {
+            ordered.next()
+        }) else {
+            return result;
+        };
         result.push(item);
     }
 }
@@ -68,12 +88,23 @@ mod tests {
     #[case::new_between_known("a b", "a x b", "a x b")]
     #[case::new_after_known("a b", "a x", "a x b")]
     #[case::empty_live("", "b a", "b a")]
-    fn lists_are_ordered_by_patch_and_live(#[case] live: &str, #[case] order: &str, #[case] expected: &str) {
-        let list = |text: &str| text.split_whitespace().map(|word| json!(word)).collect::<Vec<_>>();
+    fn lists_are_ordered_by_patch_and_live(
+        #[case] live: &str,
+        #[case] order: &str,
+        #[case] expected: &str,
+    ) {
+        let list = |text: &str| {
+            text.split_whitespace()
+                .map(|word| json!(word))
+                .collect::<Vec<_>>()
+        };
         let (live, order) = (list(live), list(order));
         let mut merged = live.clone();
         merged.extend(order.iter().filter(|item| !live.contains(item)).cloned());
-        assert_eq!(arrange(merged, &order, &live, Identity::Whole), list(expected));
+        assert_eq!(
+            arrange(merged, &order, &live, Identity::Whole),
+            list(expected)
+        );
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::ordering::{Identity, arrange};
 use super::{PatchError, gotext, merge};
-use crate::schema::{FieldSchema, Type, TypeSchema};
+use crate::schema::{FieldSchema, PatchStrategy, Type, TypeSchema};
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -21,8 +21,16 @@ pub(super) fn parse(patch: &[u8]) -> Result<(Fields, Vec<String>), PatchError> {
 }
 
 /// Applies the patch.
-pub(super) fn apply(schema: &'static TypeSchema, live: &Value, patch: Fields) -> Result<Value, PatchError> {
-    let live = if let Value::Object(fields) = live { fields.clone() } else { Map::new() };
+pub(super) fn apply(
+    schema: &'static TypeSchema,
+    live: &Value,
+    patch: Fields,
+) -> Result<Value, PatchError> {
+    let live = if let Value::Object(fields) = live {
+        fields.clone()
+    } else {
+        Map::new()
+    };
     merge_object(&Type::Object(schema), live, patch).map(Value::Object)
 }
 
@@ -40,12 +48,9 @@ fn merge_object(ty: &Type, mut live: Fields, mut patch: Fields) -> Result<Fields
     retain_keys(&mut live, &mut patch)?;
     merge_ordered_lists(ty, &mut live, &mut patch)?;
     for (name, value) in patch {
-        match directive_field(&name, DELETE_FROM_PRIMITIVE_LIST) {
+        match directive_field(&name, DELETE_FROM_PRIMITIVE_LIST, "primitive list")? {
             None => merge_field(ty, &mut live, name, value)?,
-            Some(Some(list)) => delete_from_list(ty, &mut live, list, value),
-            Some(None) => {
-                return Err(PatchError::BadRequest("invalid patch format of primitive list".to_owned()));
-            }
+            Some(list) => delete_from_list(ty, &mut live, list, value),
         }
     }
     Ok(live)
@@ -55,17 +60,22 @@ fn merge_field(ty: &Type, live: &mut Fields, name: String, patch: Value) -> Resu
     let field = field(ty, &name);
     let merged = match (live.remove(&name), patch) {
         (_, Value::Null) => None,
-        (Some(Value::Object(live)), Value::Object(patch)) => {
-            Some(Value::Object(if field.schema.is_some_and(|field| field.patch_replace) {
+        (Some(Value::Object(live)), Value::Object(patch)) => Some(Value::Object(
+            if field
+                .schema
+                .is_some_and(|field| field.patch == PatchStrategy::Replace)
+            {
                 patch
             } else {
                 merge_object(&field.ty, live, patch)?
+            },
+        )),
+        (Some(Value::Array(live)), Value::Array(patch)) => {
+            Some(Value::Array(match field.merged_by() {
+                Some(identity) => merge_list(&field.item(), live, patch, identity)?,
+                None => patch,
             }))
         }
-        (Some(Value::Array(live)), Value::Array(patch)) => Some(Value::Array(match field.merged_by() {
-            Some(identity) => merge_list(&field.item(), live, patch, identity)?,
-            None => patch,
-        })),
         // New, or of another type than before: taken as it is.
         (_, patch) => without_directives(patch),
     };
@@ -91,14 +101,23 @@ fn delete_from_list(ty: &Type, live: &mut Fields, name: &str, unwanted: Value) {
 
 /// `$retainKeys`: fields of the live object that are not listed go away.
 fn retain_keys(live: &mut Fields, patch: &mut Fields) -> Result<(), PatchError> {
-    let Some(keys) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
+    let Some(keys) = patch.remove(RETAIN_KEYS) else {
+        return Ok(());
+    };
     let wrong = || PatchError::BadRequest("invalid patch format of retainKeys".to_owned());
-    let Value::Array(keys) = keys else { return Err(wrong()) };
+    let Value::Array(keys) = keys else {
+        return Err(wrong());
+    };
     let listed = |name: &String| keys.iter().any(|key| key.as_str() == Some(name));
     let free = |(name, value): (&String, &Value)| {
-        value.is_null() || name.starts_with(DELETE_FROM_PRIMITIVE_LIST) || name.starts_with(SET_ELEMENT_ORDER)
+        value.is_null()
+            || name.starts_with(DELETE_FROM_PRIMITIVE_LIST)
+            || name.starts_with(SET_ELEMENT_ORDER)
     };
-    if patch.iter().any(|(name, value)| !free((name, value)) && !listed(name)) {
+    if patch
+        .iter()
+        .any(|(name, value)| !free((name, value)) && !listed(name))
+    {
         return Err(wrong());
     }
     live.retain(|name, _| listed(name));
@@ -107,12 +126,16 @@ fn retain_keys(live: &mut Fields, patch: &mut Fields) -> Result<(), PatchError> 
 
 /// Merges the lists for which the patch gives an order, and takes them out of the patch.
 fn merge_ordered_lists(ty: &Type, live: &mut Fields, patch: &mut Fields) -> Result<(), PatchError> {
-    let directives: Vec<String> =
-        patch.keys().filter(|name| name.starts_with(SET_ELEMENT_ORDER)).cloned().collect();
+    let directives: Vec<String> = patch
+        .keys()
+        .filter(|name| name.starts_with(SET_ELEMENT_ORDER))
+        .cloned()
+        .collect();
     for directive in directives {
         let order = list_or_error(patch.remove(&directive).unwrap_or_default())?;
-        let Some(Some(name)) = directive_field(&directive, SET_ELEMENT_ORDER) else {
-            return Err(PatchError::BadRequest("invalid patch format of setElementOrder list".to_owned()));
+        let Some(name) = directive_field(&directive, SET_ELEMENT_ORDER, "setElementOrder list")?
+        else {
+            continue;
         };
         let live_items = live.remove(name).map(list_or_error).transpose()?;
         let patch_items = patch.remove(name).map(list_or_error).transpose()?;
@@ -132,7 +155,10 @@ fn merge_ordered_lists(ty: &Type, live: &mut Fields, patch: &mut Fields) -> Resu
         if let Identity::Key(key) = identity {
             check_keys(&merged, key)?;
         }
-        live.insert(name.to_owned(), Value::Array(arrange(merged, &order, &before, identity)));
+        live.insert(
+            name.to_owned(),
+            Value::Array(arrange(merged, &order, &before, identity)),
+        );
     }
     Ok(())
 }
@@ -140,7 +166,9 @@ fn merge_ordered_lists(ty: &Type, live: &mut Fields, patch: &mut Fields) -> Resu
 /// The items a patch changes must stand in the order it asks for.
 fn check_order(patch: &[Value], order: &[Value], identity: Identity<'_>) -> Result<(), PatchError> {
     let mut places = order.iter();
-    let kept = patch.iter().filter(|item| item.get(DIRECTIVE).and_then(Value::as_str) != Some("delete"));
+    let kept = patch
+        .iter()
+        .filter(|item| item.get(DIRECTIVE).and_then(Value::as_str) != Some("delete"));
     for item in kept {
         if item.get(DIRECTIVE).is_some() {
             continue;
@@ -166,9 +194,15 @@ fn merge_list(
     if live.is_empty() && patch.is_empty() {
         return Ok(live);
     }
-    let objects = live.iter().chain(&patch).filter(|item| item.is_object()).count();
+    let objects = live
+        .iter()
+        .chain(&patch)
+        .filter(|item| item.is_object())
+        .count();
     match identity {
-        Identity::Key(key) if objects == live.len() + patch.len() => merge_keyed(item, live, patch, key),
+        Identity::Key(key) if objects == live.len() + patch.len() => {
+            merge_keyed(item, live, patch, key)
+        }
         Identity::Whole if objects == 0 => {
             let mut merged: Vec<Value> = Vec::with_capacity(live.len() + patch.len());
             for item in live.iter().chain(&patch) {
@@ -178,9 +212,9 @@ fn merge_list(
             }
             Ok(arrange(merged, &patch, &live, identity))
         }
-        Identity::Key(_) | Identity::Whole => {
-            Err(PatchError::Internal("list element types are not identical".to_owned()))
-        }
+        Identity::Key(_) | Identity::Whole => Err(PatchError::Internal(
+            "list element types are not identical".to_owned(),
+        )),
     }
 }
 
@@ -200,12 +234,16 @@ fn merge_keyed(
         };
         match directive.as_str() {
             Some("delete") => {
-                let wanted = identity.of(&change).ok_or_else(|| no_merge_key(&change, key))?;
+                let wanted = identity
+                    .of(&change)
+                    .ok_or_else(|| no_merge_key(&change, key))?;
                 live.retain(|item| identity.of(item) != Some(wanted));
             }
             Some("replace") => replace = true,
             Some("merge") => {
-                return Err(PatchError::Internal("merging lists cannot yet be specified in the patch".to_owned()));
+                return Err(PatchError::Internal(
+                    "merging lists cannot yet be specified in the patch".to_owned(),
+                ));
             }
             _ => {
                 let fields = change.as_object().cloned().unwrap_or_default();
@@ -224,7 +262,9 @@ fn merge_keyed(
         match (identity.position(&merged, &change), change) {
             (Some(at), Value::Object(change)) => {
                 let found = merged[at].take();
-                let Value::Object(found) = found else { continue };
+                let Value::Object(found) = found else {
+                    continue;
+                };
                 merged[at] = Value::Object(merge_object(item, found, change)?);
             }
             (_, change) => merged.extend(without_directives(change)),
@@ -236,7 +276,10 @@ fn merge_keyed(
 }
 
 fn check_keys(items: &[Value], key: &str) -> Result<(), PatchError> {
-    items.iter().find(|item| item.get(key).is_none()).map_or(Ok(()), |item| Err(no_merge_key(item, key)))
+    items
+        .iter()
+        .find(|item| item.get(key).is_none())
+        .map_or(Ok(()), |item| Err(no_merge_key(item, key)))
 }
 
 /// A value that has no live counterpart: nulls and objects with a `$patch` directive mean nothing there.
@@ -254,7 +297,9 @@ fn without_directives(value: Value) -> Option<Value> {
                     .collect(),
             )
         }
-        Value::Array(items) => Value::Array(items.into_iter().filter_map(without_directives).collect()),
+        Value::Array(items) => {
+            Value::Array(items.into_iter().filter_map(without_directives).collect())
+        }
         other => other,
     })
 }
@@ -268,15 +313,23 @@ struct Field {
 impl Field {
     /// How items of the list are matched, or `None` when the list is replaced as a whole.
     fn merged_by(&self) -> Option<Identity<'static>> {
-        self.schema.filter(|field| field.patch_merge).map(|_| self.identity())
+        self.schema
+            .filter(|field| field.patch == PatchStrategy::Merge)
+            .map(|_| self.identity())
     }
 
     fn identity(&self) -> Identity<'static> {
-        self.schema.and_then(|field| field.patch_merge_key).map_or(Identity::Whole, Identity::Key)
+        self.schema
+            .and_then(|field| field.patch_merge_key)
+            .map_or(Identity::Whole, Identity::Key)
     }
 
     fn item(&self) -> Type {
-        if let Type::List(item) = self.ty { *item } else { Type::Any }
+        if let Type::List(item) = self.ty {
+            *item
+        } else {
+            Type::Any
+        }
     }
 }
 
@@ -293,11 +346,21 @@ fn field(ty: &Type, name: &str) -> Field {
     Field { ty, schema }
 }
 
-/// The field a directive such as `$setElementOrder/containers` is about: `None` when the name is no such directive,
-/// `Some(None)` when it lacks the field.
-fn directive_field<'a>(name: &'a str, directive: &str) -> Option<Option<&'a str>> {
-    let rest = name.strip_prefix(directive)?;
-    Some(rest.strip_prefix('/'))
+/// The field a directive such as `$setElementOrder/containers` is about; `None` when the name is no such directive.
+fn directive_field<'a>(
+    name: &'a str,
+    directive: &str,
+    what: &str,
+) -> Result<Option<&'a str>, PatchError> {
+    let Some(rest) = name.strip_prefix(directive) else {
+        return Ok(None);
+    };
+    match rest.strip_prefix('/') {
+        Some(field) => Ok(Some(field)),
+        None => Err(PatchError::BadRequest(format!(
+            "invalid patch format of {what}"
+        ))),
+    }
 }
 
 fn list_or_error(value: Value) -> Result<Vec<Value>, PatchError> {
@@ -309,13 +372,22 @@ fn list_or_error(value: Value) -> Result<Vec<Value>, PatchError> {
         Value::String(_) => "string",
         Value::Object(_) => "map[string]interface {}",
     };
-    Err(PatchError::Internal(format!("expected a []interface {{}}, but received a {name}")))
+    Err(PatchError::Internal(format!(
+        "expected a []interface {{}}, but received a {name}"
+    )))
 }
 
 fn no_merge_key(item: &Value, key: &str) -> PatchError {
-    PatchError::Internal(format!("map: {} does not contain declared merge key: {key}", gotext::any(item)))
+    PatchError::Internal(format!(
+        "map: {} does not contain declared merge key: {key}",
+        gotext::any(item)
+    ))
 }
 
 fn unknown_directive(directive: &Value, patch: &Fields) -> PatchError {
-    PatchError::Internal(format!("unknown patch type: {} in map: {}", gotext::any(directive), gotext::value(patch)))
+    PatchError::Internal(format!(
+        "unknown patch type: {} in map: {}",
+        gotext::any(directive),
+        gotext::value(patch)
+    ))
 }

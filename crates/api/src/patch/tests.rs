@@ -8,7 +8,9 @@ use super::*;
 use crate::schema::schema_of;
 
 fn template(spec: Value) -> Value {
-    json!({"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "t"}, "template": {"spec": spec}})
+    let mut template = json!({"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "t"}, "template": {}});
+    template["template"]["spec"] = spec;
+    template
 }
 
 fn live_spec() -> Value {
@@ -25,12 +27,19 @@ fn live_spec() -> Value {
 
 fn patch_spec(spec: Value) -> Result<Value, PatchError> {
     let schema = schema_of("", "v1", "PodTemplate").unwrap();
-    let patch = json!({"template": {"spec": spec}}).to_string();
-    strategic(schema, &template(live_spec()), patch.as_bytes()).map(|mut object| object["template"]["spec"].take())
+    let mut patch = json!({"template": {}});
+    patch["template"]["spec"] = spec;
+    let patch = patch.to_string();
+    strategic(schema, &template(live_spec()), patch.as_bytes())
+        .map(|mut object| object["template"]["spec"].take())
 }
 
 fn names(list: &Value) -> Vec<&str> {
-    list.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["name"].as_str().unwrap())
+        .collect()
 }
 
 #[test]
@@ -71,17 +80,24 @@ fn a_new_item_comes_before_live_ones() {
     "/volumes", Some(json!([{"name": "v", "emptyDir": {"medium": "Memory"}}, {"name": "w", "secret": {"secretName": "s"}}])))]
 #[case::a_new_map_with_a_directive_is_ignored(json!({"securityContext": {"$patch": "replace", "runAsUser": 1}}), "/securityContext", None)]
 #[case::a_new_map_drops_its_nulls(json!({"securityContext": {"fsGroup": null, "runAsUser": 1}}), "/securityContext", Some(json!({"runAsUser": 1})))]
-fn directives_do_as_they_say(#[case] patch: Value, #[case] path: &str, #[case] expected: Option<Value>) {
+fn directives_do_as_they_say(
+    #[case] patch: Value,
+    #[case] path: &str,
+    #[case] expected: Option<Value>,
+) {
     assert_eq!(patch_spec(patch).unwrap().pointer(path), expected.as_ref());
 }
 
 #[test]
 fn the_element_order_is_followed() {
-    let spec = patch_spec(json!({"$setElementOrder/containers": [{"name": "two"}, {"name": "one"}],
-        "containers": [{"name": "one", "image": "one:3"}]}))
+    let spec = patch_spec(
+        json!({"$setElementOrder/containers": [{"name": "two"}, {"name": "one"}],
+        "containers": [{"name": "one", "image": "one:3"}]}),
+    )
     .unwrap();
     assert_eq!(names(&spec["containers"]), ["two", "one"]);
-    let spec = patch_spec(json!({"$setElementOrder/volumes": [{"name": "w"}, {"name": "v"}]})).unwrap();
+    let spec =
+        patch_spec(json!({"$setElementOrder/volumes": [{"name": "w"}, {"name": "v"}]})).unwrap();
     assert_eq!(names(&spec["volumes"]), ["w", "v"]);
 }
 
@@ -89,7 +105,10 @@ fn the_element_order_is_followed() {
 #[case(json!({"containers": [{"image": "nokey"}]}), "map: map[image:nokey] does not contain declared merge key: name")]
 #[case(json!({"containers": [{"name": "one", "$patch": "explode"}]}), "unknown patch type: explode in map: map[$patch:explode name:one]")]
 fn an_unmergeable_list_is_an_internal_error(#[case] patch: Value, #[case] message: &str) {
-    assert_eq!(patch_spec(patch).unwrap_err(), PatchError::Internal(message.to_owned()));
+    assert_eq!(
+        patch_spec(patch).unwrap_err(),
+        PatchError::Internal(message.to_owned())
+    );
 }
 
 #[rstest]
@@ -97,7 +116,10 @@ fn an_unmergeable_list_is_an_internal_error(#[case] patch: Value, #[case] messag
 #[case(json!({"$setElementOrder": []}), "invalid patch format of setElementOrder list")]
 #[case(json!({"$deleteFromPrimitiveList": []}), "invalid patch format of primitive list")]
 fn a_malformed_directive_is_a_bad_request(#[case] patch: Value, #[case] message: &str) {
-    assert_eq!(patch_spec(patch).unwrap_err(), PatchError::BadRequest(message.to_owned()));
+    assert_eq!(
+        patch_spec(patch).unwrap_err(),
+        PatchError::BadRequest(message.to_owned())
+    );
 }
 
 fn config_map() -> Value {
@@ -106,14 +128,25 @@ fn config_map() -> Value {
         "finalizers": ["x.com/a", "x.com/b", "x.com/c"]}})
 }
 
-fn apply_to_config_map(kind: PatchKind, patch: &str, validation: FieldValidation) -> Result<Patched, PatchError> {
-    apply(kind, schema_of("", "v1", "ConfigMap").unwrap(), &config_map(), patch.as_bytes(), validation)
+fn apply_to_config_map(
+    kind: PatchKind,
+    patch: &str,
+    validation: FieldValidation,
+) -> Result<Patched, PatchError> {
+    apply(
+        kind,
+        schema_of("", "v1", "ConfigMap").unwrap(),
+        &config_map(),
+        patch.as_bytes(),
+        validation,
+    )
 }
 
-fn finalizers(patch: Value) -> Value {
-    let patch = json!({ "metadata": patch }).to_string();
-    apply_to_config_map(PatchKind::Strategic, &patch, FieldValidation::Strict).unwrap().object["metadata"]
-        ["finalizers"]
+fn finalizers(patch: &Value) -> Value {
+    let patch = format!(r#"{{"metadata":{patch}}}"#);
+    apply_to_config_map(PatchKind::Strategic, &patch, FieldValidation::Strict)
+        .unwrap()
+        .object["metadata"]["finalizers"]
         .take()
 }
 
@@ -126,17 +159,45 @@ fn finalizers(patch: Value) -> Value {
 #[case(json!({"$deleteFromPrimitiveList/finalizers": "text"}), json!(["x.com/a", "x.com/b", "x.com/c"]))]
 #[case(json!({"finalizers": null}), Value::Null)]
 fn sets_of_scalars_are_merged(#[case] patch: Value, #[case] expected: Value) {
-    assert_eq!(finalizers(patch), expected);
+    assert_eq!(finalizers(&patch), expected);
 }
 
 #[rstest]
-#[case(PatchKind::Strategic, "[]", "json: cannot unmarshal array into Go value of type map[string]interface {}")]
-#[case(PatchKind::Merge, "[]", "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}")]
-#[case(PatchKind::Merge, "nonsense", "error decoding patch: invalid character 'o' in literal null (expecting 'u')")]
-#[case(PatchKind::Merge, "", "error decoding patch: unexpected end of JSON input")]
-#[case(PatchKind::Json, "[{", "error decoding patch: unexpected end of JSON input")]
-#[case(PatchKind::Json, r#"{"op":"add"}"#, "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp")]
-fn an_unreadable_patch_is_a_bad_request(#[case] kind: PatchKind, #[case] patch: &str, #[case] message: &str) {
+#[case(
+    PatchKind::Strategic,
+    "[]",
+    "json: cannot unmarshal array into Go value of type map[string]interface {}"
+)]
+#[case(
+    PatchKind::Merge,
+    "[]",
+    "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+)]
+#[case(
+    PatchKind::Merge,
+    "nonsense",
+    "error decoding patch: invalid character 'o' in literal null (expecting 'u')"
+)]
+#[case(
+    PatchKind::Merge,
+    "",
+    "error decoding patch: unexpected end of JSON input"
+)]
+#[case(
+    PatchKind::Json,
+    "[{",
+    "error decoding patch: unexpected end of JSON input"
+)]
+#[case(
+    PatchKind::Json,
+    r#"{"op":"add"}"#,
+    "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+)]
+fn an_unreadable_patch_is_a_bad_request(
+    #[case] kind: PatchKind,
+    #[case] patch: &str,
+    #[case] message: &str,
+) {
     let error = apply_to_config_map(kind, patch, FieldValidation::Warn).unwrap_err();
     assert_eq!(error, PatchError::BadRequest(message.to_owned()));
 }
@@ -151,8 +212,18 @@ fn an_unreadable_patch_is_a_bad_request(#[case] kind: PatchKind, #[case] patch: 
 #[case(PatchKind::Merge, r#"{"metadata":{"finalizers":null,"uid":null},"data":{"a":null,"a":null}}"#,
     r#"{"apiVersion":"v1","data":{"b":"2"},"kind":"ConfigMap","metadata":{"creationTimestamp":"2024-01-01T00:00:00Z","name":"m","namespace":"n","resourceVersion":"7"}}"#,
     r#"strict decoding error: duplicate field "data.a""#)]
-#[case(PatchKind::Strategic, r#"{"data":"text"}"#, "map[data:text]", "cannot restore map from string")]
-#[case(PatchKind::Strategic, r#"{"data":{"k":["x"]}}"#, "map[data:map[k:[x]]]", "unrecognized type: string")]
+#[case(
+    PatchKind::Strategic,
+    r#"{"data":"text"}"#,
+    "map[data:text]",
+    "cannot restore map from string"
+)]
+#[case(
+    PatchKind::Strategic,
+    r#"{"data":{"k":["x"]}}"#,
+    "map[data:map[k:[x]]]",
+    "unrecognized type: string"
+)]
 fn a_result_that_does_not_fit_is_shown(
     #[case] kind: PatchKind,
     #[case] patch: &str,
@@ -160,7 +231,13 @@ fn a_result_that_does_not_fit_is_shown(
     #[case] detail: &str,
 ) {
     let error = apply_to_config_map(kind, patch, FieldValidation::Strict).unwrap_err();
-    assert_eq!(error, PatchError::Invalid { value: value.to_owned(), detail: detail.to_owned() });
+    assert_eq!(
+        error,
+        PatchError::Invalid {
+            value: value.to_owned(),
+            detail: detail.to_owned()
+        }
+    );
 }
 
 #[test]
@@ -187,7 +264,10 @@ fn an_operation_that_does_not_apply_is_rejected(#[case] patch: &str) {
     let error = apply_to_config_map(PatchKind::Json, patch, FieldValidation::Warn).unwrap_err();
     let status = Status::from(error);
     assert_eq!((status.code, status.reason), (422, "Invalid"));
-    assert_eq!(status.message, "the server rejected our request due to an error in our request");
+    assert_eq!(
+        status.message,
+        "the server rejected our request due to an error in our request"
+    );
 }
 
 #[rstest]
@@ -208,15 +288,19 @@ fn json_patches_apply(#[case] patch: &str, #[case] path: &str, #[case] expected:
 #[test]
 fn a_json_patch_has_a_limit_of_operations() {
     let many = vec![r#"{"op":"test","path":"/data/a","value":"1"}"#; 10_001].join(",");
-    let error = apply_to_config_map(PatchKind::Json, &format!("[{many}]"), FieldValidation::Warn).unwrap_err();
+    let error = apply_to_config_map(PatchKind::Json, &format!("[{many}]"), FieldValidation::Warn)
+        .unwrap_err();
     assert_eq!(
         error,
-        PatchError::TooLarge("The allowed maximum operations in a JSON patch is 10000, got 10001".to_owned())
+        PatchError::TooLarge(
+            "The allowed maximum operations in a JSON patch is 10000, got 10001".to_owned()
+        )
     );
 }
 
 fn arbitrary_spec() -> impl Strategy<Value = Value> {
-    let containers = proptest::collection::btree_map("[a-e]", ("[a-c]", proptest::option::of("[a-c]")), 1..5);
+    let containers =
+        proptest::collection::btree_map("[a-e]", ("[a-c]", proptest::option::of("[a-c]")), 1..5);
     let volumes = proptest::collection::btree_map("[a-e]", any::<bool>(), 0..4);
     let selector = proptest::collection::btree_map("[a-d]", "[a-c]", 0..4);
     (containers, volumes, selector).prop_map(|(containers, volumes, selector)| {

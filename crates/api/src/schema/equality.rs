@@ -17,8 +17,13 @@ pub fn semantically_equal(schema: &TypeSchema, a: &Value, b: &Value) -> bool {
 fn objects_equal(schema: &TypeSchema, a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
     let absent = Value::Null;
     let equal = |name: &String| {
-        let (a, b) = (a.get(name).unwrap_or(&absent), b.get(name).unwrap_or(&absent));
-        schema.field(name).map_or_else(|| a == b, |field| values_equal(&field.ty, a, b))
+        let (a, b) = (
+            a.get(name).unwrap_or(&absent),
+            b.get(name).unwrap_or(&absent),
+        );
+        schema
+            .field(name)
+            .map_or_else(|| a == b, |field| values_equal(&field.ty, a, b))
     };
     a.keys().all(&equal) && b.keys().filter(|name| !a.contains_key(*name)).all(&equal)
 }
@@ -26,7 +31,8 @@ fn objects_equal(schema: &TypeSchema, a: &Map<String, Value>, b: &Map<String, Va
 fn values_equal(ty: &Type, a: &Value, b: &Value) -> bool {
     match (ty, a, b) {
         (Type::Quantity, Value::String(a), Value::String(b)) => {
-            a == b || matches!((a.parse::<Quantity>(), b.parse::<Quantity>()), (Ok(a), Ok(b)) if a == b)
+            a == b
+                || matches!((a.parse::<Quantity>(), b.parse::<Quantity>()), (Ok(a), Ok(b)) if a == b)
         }
         (Type::Object(schema), Value::Object(a), Value::Object(b)) => objects_equal(schema, a, b),
         (Type::List(item), Value::Array(a), Value::Array(b)) => {
@@ -34,7 +40,8 @@ fn values_equal(ty: &Type, a: &Value, b: &Value) -> bool {
         }
         (Type::Map(value), Value::Object(a), Value::Object(b)) => {
             a.len() == b.len()
-                && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| values_equal(value, a, b)))
+                && a.iter()
+                    .all(|(key, a)| b.get(key).is_some_and(|b| values_equal(value, a, b)))
         }
         (Type::List(_) | Type::Map(_), a, b) => is_nothing(a) && is_nothing(b),
         _ => a == b,

@@ -23,12 +23,20 @@ pub struct Gvk {
 impl Gvk {
     /// The three parts as one value.
     pub const fn of(group: &'static str, version: &'static str, kind: &'static str) -> Self {
-        Self { group, version, kind }
+        Self {
+            group,
+            version,
+            kind,
+        }
     }
 
     /// `v1` for the core group, `group/version` otherwise: the text of `apiVersion`.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 }
 
@@ -49,7 +57,10 @@ pub struct TypeSchema {
 impl TypeSchema {
     /// The field of that JSON name.
     pub fn field(&self, name: &str) -> Option<&'static FieldSchema> {
-        self.fields.binary_search_by_key(&name, |field| field.name).ok().map(|at| &self.fields[at])
+        self.fields
+            .binary_search_by_key(&name, |field| field.name)
+            .ok()
+            .map(|at| &self.fields[at])
     }
 
     /// The last part of the definition name: `StatefulSetSpec`.
@@ -69,7 +80,12 @@ impl TypeSchema {
         self.gvk.is_some_and(|gvk| gvk.kind.ends_with("List")) && self.field("items").is_some()
     }
 
-    const fn kind(mut self, group: &'static str, version: &'static str, kind: &'static str) -> Self {
+    const fn kind(
+        mut self,
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+    ) -> Self {
         self.gvk = Some(Gvk::of(group, version, kind));
         self
     }
@@ -91,10 +107,8 @@ pub struct FieldSchema {
     pub required: bool,
     /// How list items or map entries are owned and told apart by server-side apply.
     pub topology: Topology,
-    /// Whether strategic merge patch merges the list instead of replacing it.
-    pub patch_merge: bool,
-    /// Whether strategic merge patch replaces the object, which it would otherwise merge.
-    pub patch_replace: bool,
+    /// What strategic merge patch does with the value.
+    pub patch: PatchStrategy,
     /// Whether strategic merge patch honours `$retainKeys` in this object or in items of this list.
     pub patch_retain_keys: bool,
     /// The key by which strategic merge patch matches list items; none for lists of scalars.
@@ -112,6 +126,17 @@ pub enum Topology {
     Set,
     /// A list of objects that are told apart by these fields.
     Keyed(&'static [&'static str]),
+}
+
+/// What strategic merge patch does with a value that both the object and the patch have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatchStrategy {
+    /// Nothing is declared: lists are replaced, objects merged.
+    Undeclared,
+    /// Lists are merged, too.
+    Merge,
+    /// Objects are replaced, too.
+    Replace,
 }
 
 /// What a field, list item or map value holds.
@@ -154,23 +179,28 @@ pub enum Type {
 /// The schema of a built-in kind, or `None` when the kind is not built in.
 pub fn schema_of(group: &str, version: &str, kind: &str) -> Option<&'static TypeSchema> {
     generated::KINDS
-        .binary_search_by(|(gvk, _)| (gvk.group, gvk.version, gvk.kind).cmp(&(group, version, kind)))
+        .binary_search_by(|(gvk, _)| {
+            (gvk.group, gvk.version, gvk.kind).cmp(&(group, version, kind))
+        })
         .ok()
         .map(|at| generated::KINDS[at].1)
 }
 
-/// Every type of the table, sorted by definition name.
-pub(crate) fn types() -> &'static [&'static TypeSchema] {
-    generated::TYPES
-}
-
 /// The type of that definition name.
 pub(crate) fn type_named(name: &str) -> Option<&'static TypeSchema> {
-    generated::TYPES.binary_search_by_key(&name, |schema| schema.name).ok().map(|at| generated::TYPES[at])
+    generated::TYPES
+        .binary_search_by_key(&name, |schema| schema.name)
+        .ok()
+        .map(|at| generated::TYPES[at])
 }
 
 const fn t(name: &'static str, fields: &'static [FieldSchema]) -> TypeSchema {
-    TypeSchema { name, fields, gvk: None, atomic: false }
+    TypeSchema {
+        name,
+        fields,
+        gvk: None,
+        atomic: false,
+    }
 }
 
 const fn f(name: &'static str, ty: Type) -> FieldSchema {
@@ -179,8 +209,7 @@ const fn f(name: &'static str, ty: Type) -> FieldSchema {
         ty,
         required: false,
         topology: Topology::Undeclared,
-        patch_merge: false,
-        patch_replace: false,
+        patch: PatchStrategy::Undeclared,
         patch_retain_keys: false,
         patch_merge_key: None,
     }
@@ -208,12 +237,12 @@ impl FieldSchema {
     }
 
     const fn merge(mut self) -> Self {
-        self.patch_merge = true;
+        self.patch = PatchStrategy::Merge;
         self
     }
 
     const fn replace(mut self) -> Self {
-        self.patch_replace = true;
+        self.patch = PatchStrategy::Replace;
         self
     }
 
