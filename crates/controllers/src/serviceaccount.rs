@@ -46,7 +46,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
     tasks.spawn(async move {
         controller.namespaces.synced().await;
         controller.accounts.synced().await;
-        run_workers(queue, 1, shutdown, move |name: String| {
+        run_workers(queue, 4, shutdown, move |name: String| {
             let controller = Arc::clone(&controller);
             async move { controller.reconcile(&name).await }
         })

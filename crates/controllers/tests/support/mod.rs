@@ -22,21 +22,26 @@ use serde_json::json;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// The node that the controllers believe to be on.
-pub const NODE: &str = "n1";
+pub(crate) const NODE: &str = "n1";
 
 /// Anything that takes this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct Cluster {
-    pub client: Client,
-    pub volumes: PathBuf,
+pub(crate) struct Cluster {
+    pub(crate) client: Client,
+    pub(crate) volumes: PathBuf,
     _controllers: AbortOnDropHandle<()>,
     _directory: tempfile::TempDir,
 }
 
 impl Cluster {
     /// A new cluster with one Ready node.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
+        // What the controllers said is shown when a test fails.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter("info,plinth_controllers=debug,plinth_client=debug")
+            .with_test_writer()
+            .try_init();
         let directory = tempfile::tempdir().expect("temporary directory");
         let volumes = directory.path().join("volumes");
         let store =
@@ -83,11 +88,11 @@ impl Cluster {
             .expect("ready");
     }
 
-    pub fn all<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
+    pub(crate) fn all<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
         Api::all(self.client.clone())
     }
 
-    pub fn within<K>(&self, namespace: &str) -> Api<K>
+    pub(crate) fn within<K>(&self, namespace: &str) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -95,7 +100,7 @@ impl Cluster {
     }
 
     /// The API of the namespace `default`.
-    pub fn api<K>(&self) -> Api<K>
+    pub(crate) fn api<K>(&self) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
@@ -103,7 +108,7 @@ impl Cluster {
     }
 
     /// Makes a pod that is on the node, and reports it Running and Ready as a kubelet would.
-    pub async fn run_pod(&self, mut pod: serde_json::Value, ip: &str) -> Pod {
+    pub(crate) async fn run_pod(&self, mut pod: serde_json::Value, ip: &str) -> Pod {
         pod["spec"]["nodeName"] = json!(NODE);
         pod["spec"]["containers"] = json!([{"name": "c", "image": "x", "ports": [{"name": "http", "containerPort": 8080}]}]);
         let made = create(&self.api::<Pod>(), &pod).await;
@@ -124,7 +129,7 @@ impl Cluster {
     }
 
     /// Ends a pod as a kubelet confirms it: gone at once.
-    pub async fn end_pod(&self, name: &str) {
+    pub(crate) async fn end_pod(&self, name: &str) {
         let now = DeleteParams {
             grace_period_seconds: Some(0),
             ..DeleteParams::default()
@@ -147,11 +152,11 @@ fn no_nodes() -> Arc<rustls::ClientConfig> {
     Arc::new(config)
 }
 
-pub fn object<K: DeserializeOwned>(json: &serde_json::Value) -> K {
+pub(crate) fn object<K: DeserializeOwned>(json: &serde_json::Value) -> K {
     serde_json::from_value(json.clone()).unwrap_or_else(|error| panic!("{error}: {json}"))
 }
 
-pub async fn create<K>(api: &Api<K>, json: &serde_json::Value) -> K
+pub(crate) async fn create<K>(api: &Api<K>, json: &serde_json::Value) -> K
 where
     K: Clone + DeserializeOwned + Serialize + Debug,
 {
@@ -161,8 +166,12 @@ where
 }
 
 /// Waits until an object is as it should be, `None` being gone.
-pub async fn until<K>(api: &Api<K>, name: &str, what: &str, condition: impl Fn(Option<&K>) -> bool)
-where
+pub(crate) async fn until<K>(
+    api: &Api<K>,
+    name: &str,
+    what: &str,
+    condition: impl Fn(Option<&K>) -> bool,
+) where
     K: Clone + Debug + Send + DeserializeOwned + Resource + Serialize + 'static,
 {
     let waiting = await_condition(api.clone(), name, |object: Option<&K>| condition(object));
@@ -173,7 +182,7 @@ where
 }
 
 /// Waits until an object is gone.
-pub async fn until_gone<K>(api: &Api<K>, name: &str)
+pub(crate) async fn until_gone<K>(api: &Api<K>, name: &str)
 where
     K: Clone + Debug + Send + DeserializeOwned + Resource + Serialize + 'static,
 {

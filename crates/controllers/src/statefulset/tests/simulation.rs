@@ -70,8 +70,13 @@ impl Simulation {
 
     /// Plans and writes until there is nothing to write.
     pub(crate) fn settle(&mut self) {
+        self.settle_watched(&mut |_, _| ());
+    }
+
+    /// Like [`Self::settle`]; `watch` sees each write before it happens.
+    pub(crate) fn settle_watched(&mut self, watch: &mut dyn FnMut(&Self, &Action)) {
         for _ in 0..200 {
-            if !self.round() {
+            if !self.round(watch) {
                 return;
             }
         }
@@ -79,24 +84,25 @@ impl Simulation {
     }
 
     /// One round as the controller does it; whether anything was written.
-    pub(crate) fn round(&mut self) -> bool {
+    pub(crate) fn round(&mut self, watch: &mut dyn FnMut(&Self, &Action)) -> bool {
         match self.plan() {
             Plan::Prepare(actions) => {
                 for action in &actions {
+                    watch(self, action);
                     self.execute(action);
                 }
                 true
             }
-            Plan::Sync(sync) => self.run(&sync),
+            Plan::Sync(sync) => self.run(&sync, watch),
         }
     }
 
-    fn run(&mut self, sync: &Sync) -> bool {
+    fn run(&mut self, sync: &Sync, watch: &mut dyn FnMut(&Self, &Action)) -> bool {
         let before = self.writes;
         let mut refused = false;
         'stages: for stage in &sync.stages {
             for task in &stage.tasks {
-                if !self.task(task) {
+                if !self.task(task, watch) {
                     refused = true;
                     break 'stages;
                 }
@@ -131,8 +137,11 @@ impl Simulation {
         self.writes != before
     }
 
-    fn task(&mut self, task: &Task) -> bool {
-        task.actions.iter().all(|action| self.execute(action))
+    fn task(&mut self, task: &Task, watch: &mut dyn FnMut(&Self, &Action)) -> bool {
+        task.actions.iter().all(|action| {
+            watch(self, action);
+            self.execute(action)
+        })
     }
 
     /// Does what the API does; whether it accepted.
