@@ -26,8 +26,20 @@ pub(crate) struct Cgroups {
 }
 
 const V1_CONTROLLERS: &[&str] = &[
-    "blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb", "memory", "misc", "net_cls", "net_prio",
-    "perf_event", "pids", "rdma",
+    "blkio",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "memory",
+    "misc",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "pids",
+    "rdma",
 ];
 
 impl Cgroups {
@@ -39,11 +51,17 @@ impl Cgroups {
     fn parse(mountinfo: &str) -> Self {
         let mut hierarchies = Vec::<Hierarchy>::new();
         for line in mountinfo.lines() {
-            let Some((mount, source)) = line.split_once(" - ") else { continue };
+            let Some((mount, source)) = line.split_once(" - ") else {
+                continue;
+            };
             let mut source = source.split(' ');
-            let (Some(kind), Some(options)) = (source.next(), source.nth(1)) else { continue };
+            let (Some(kind), Some(options)) = (source.next(), source.nth(1)) else {
+                continue;
+            };
             let mut mount = mount.split(' ').skip(3);
-            let (Some(root), Some(point)) = (mount.next(), mount.next()) else { continue };
+            let (Some(root), Some(point)) = (mount.next(), mount.next()) else {
+                continue;
+            };
             // A bind mount of a part (as inside a container) is not where new groups can be made by absolute path,
             // but the root of a cgroup namespace shows as `/` and is.
             if root != "/" || !(kind == "cgroup" || kind == "cgroup2") {
@@ -54,8 +72,11 @@ impl Cgroups {
                 .filter(|option| kind == "cgroup" && V1_CONTROLLERS.contains(option))
                 .map(str::to_owned)
                 .collect();
-            let hierarchy =
-                Hierarchy { mount_point: PathBuf::from(point), controllers, unified: kind == "cgroup2" };
+            let hierarchy = Hierarchy {
+                mount_point: PathBuf::from(point),
+                controllers,
+                unified: kind == "cgroup2",
+            };
             let known = |h: &Hierarchy| {
                 h.mount_point == hierarchy.mount_point
                     || (h.unified && hierarchy.unified)
@@ -78,7 +99,11 @@ impl Cgroups {
         let in_hierarchy = |h: &Hierarchy| directory(h, group);
         self.hierarchies
             .iter()
-            .flat_map(|h| h.controllers.iter().map(move |c| (c.as_str(), in_hierarchy(h))))
+            .flat_map(|h| {
+                h.controllers
+                    .iter()
+                    .map(move |c| (c.as_str(), in_hierarchy(h)))
+            })
             .collect()
     }
 
@@ -108,7 +133,10 @@ impl Cgroups {
         for part in group.split('/').filter(|part| !part.is_empty()) {
             for controller in available.split_whitespace() {
                 // Best effort: a controller that cannot be handed down is missed when a limit needs it, with its name.
-                let _ = fs::write(path.join("cgroup.subtree_control"), format!("+{controller}"));
+                let _ = fs::write(
+                    path.join("cgroup.subtree_control"),
+                    format!("+{controller}"),
+                );
             }
             path.push(part);
             match fs::create_dir(&path) {
@@ -183,9 +211,17 @@ impl Cgroups {
             .iter()
             .filter(|h| h.unified || h.controllers.iter().any(|c| c == "memory"))
             .filter_map(|h| {
-                let file = if h.unified { "memory.events" } else { "memory.oom_control" };
+                let file = if h.unified {
+                    "memory.events"
+                } else {
+                    "memory.oom_control"
+                };
                 let text = fs::read_to_string(directory(h, group).join(file)).ok()?;
-                text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse::<u64>().ok()
+                text.lines()
+                    .find_map(|line| line.strip_prefix("oom_kill "))?
+                    .trim()
+                    .parse::<u64>()
+                    .ok()
             })
             .sum()
     }
@@ -194,7 +230,8 @@ impl Cgroups {
     pub(crate) fn limits_swap(&self, group: &str) -> bool {
         self.hierarchies.iter().any(|h| {
             let directory = directory(h, group);
-            directory.join("memory.memsw.limit_in_bytes").exists() || directory.join("memory.swap.max").exists()
+            directory.join("memory.memsw.limit_in_bytes").exists()
+                || directory.join("memory.swap.max").exists()
         })
     }
 }
@@ -221,9 +258,15 @@ fn collect_processes(directory: &Path, pids: &mut BTreeSet<i32>) -> io::Result<(
         other => other?,
     };
     match fs::read_to_string(directory.join("cgroup.procs")) {
-        Ok(text) => pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0)),
+        Ok(text) => pids.extend(
+            text.lines()
+                .filter_map(|line| line.parse::<i32>().ok())
+                .filter(|pid| *pid > 0),
+        ),
         // Removed between the two looks.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => return Ok(()),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {
+            return Ok(());
+        }
         Err(error) => return Err(error),
     }
     for entry in entries {
@@ -292,7 +335,10 @@ mod tests {
             cgroups.v1_directories("/plinth/a"),
             [
                 ("cpu", PathBuf::from("/sys/fs/cgroup/cpu,cpuacct/plinth/a")),
-                ("cpuacct", PathBuf::from("/sys/fs/cgroup/cpu,cpuacct/plinth/a")),
+                (
+                    "cpuacct",
+                    PathBuf::from("/sys/fs/cgroup/cpu,cpuacct/plinth/a")
+                ),
                 ("memory", PathBuf::from("/sys/fs/cgroup/memory/plinth/a")),
             ]
         );
@@ -300,7 +346,8 @@ mod tests {
 
     #[test]
     fn a_host_with_v2_alone_is_unified() {
-        let cgroups = Cgroups::parse("30 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n");
+        let cgroups =
+            Cgroups::parse("30 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n");
         assert!(cgroups.is_unified());
         assert!(cgroups.v1_directories("/plinth").is_empty());
     }

@@ -58,8 +58,14 @@ impl Connection {
     /// Asks and waits for the answer. If the caller stops waiting, the request is carried out all the same.
     pub(crate) async fn call(&self, call: Call) -> Result<Answer, CallError> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send((call, reply)).await.map_err(|_| CallError::Lost)?;
-        answer.await.map_err(|_| CallError::Lost)?.map_err(CallError::Refused)
+        self.requests
+            .send((call, reply))
+            .await
+            .map_err(|_| CallError::Lost)?;
+        answer
+            .await
+            .map_err(|_| CallError::Lost)?
+            .map_err(CallError::Refused)
     }
 
     /// Ends the connection without telling the listener.
@@ -68,7 +74,11 @@ impl Connection {
     }
 }
 
-async fn converse(stream: UnixStream, mut queue: mpsc::Receiver<(Call, Reply)>, mut listener: impl Listener) {
+async fn converse(
+    stream: UnixStream,
+    mut queue: mpsc::Receiver<(Call, Reply)>,
+    mut listener: impl Listener,
+) {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     let mut waiting = HashMap::<u64, Reply>::new();

@@ -9,7 +9,9 @@ use tokio::sync::watch;
 
 use crate::error::{Result, RuntimeError};
 use crate::images::Image;
-use crate::record::{self, CONTAINER_FILE, ContainerRecord, Launch, RunRecord, STATUS_FILE, SandboxRecord};
+use crate::record::{
+    self, CONTAINER_FILE, ContainerRecord, Launch, RunRecord, STATUS_FILE, SandboxRecord,
+};
 use crate::types::{ContainerConfig, ContainerId, ContainerState, ContainerStatus, SandboxId};
 
 /// One container.
@@ -39,13 +41,22 @@ impl Container {
             return Err(RuntimeError::InvalidConfig("no log path specified".into()));
         }
         let cwd = config.working_dir.as_deref().filter(|dir| !dir.is_empty());
-        let stop_signal = config.stop_signal.as_deref().or(image.config.stop_signal.as_deref());
+        let stop_signal = config
+            .stop_signal
+            .as_deref()
+            .or(image.config.stop_signal.as_deref());
         let launch = Launch {
             lower_dirs,
             upper_dir: directory.join("upper"),
             work_dir: directory.join("work"),
             argv,
-            env: image.config.env.iter().chain(&config.env).cloned().collect(),
+            env: image
+                .config
+                .env
+                .iter()
+                .chain(&config.env)
+                .cloned()
+                .collect(),
             cwd: PathBuf::from(cwd.or(image.config.working_dir.as_deref()).unwrap_or("/")),
             image_user: image.config.user.clone().unwrap_or_default(),
             user: config.user.clone(),
@@ -71,24 +82,38 @@ impl Container {
         fs::create_dir_all(&directory).map_err(RuntimeError::io("make", &directory))?;
         let file = directory.join(CONTAINER_FILE);
         record::write(&file, &record).map_err(RuntimeError::io("write", &file))?;
-        Ok(Self { record, directory, run: watch::Sender::new(RunRecord::created()) })
+        Ok(Self {
+            record,
+            directory,
+            run: watch::Sender::new(RunRecord::created()),
+        })
     }
 
     /// Reads a container that was created before; `None` if that was never finished.
-    pub(crate) fn load(directory: &Path, sandbox: impl Fn(&SandboxId) -> Option<PathBuf>) -> io::Result<Option<Self>> {
+    pub(crate) fn load(
+        directory: &Path,
+        sandbox: impl Fn(&SandboxId) -> Option<PathBuf>,
+    ) -> io::Result<Option<Self>> {
         let record: ContainerRecord = match record::read(&directory.join(CONTAINER_FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
-        let container =
-            Self { directory: directory.to_path_buf(), run: watch::Sender::new(RunRecord::created()), record };
+        let container = Self {
+            directory: directory.to_path_buf(),
+            run: watch::Sender::new(RunRecord::created()),
+            record,
+        };
         match record::read(&directory.join(STATUS_FILE)) {
             Ok(run) => container.run.send_replace(run),
             Err(error) if error.kind() == io::ErrorKind::NotFound => RunRecord::created(),
             // Written, but lost with the power: it ran.
-            Err(_) => container.run.send_replace(RunRecord::created().lost(Timestamp::now())),
+            Err(_) => container
+                .run
+                .send_replace(RunRecord::created().lost(Timestamp::now())),
         };
-        if sandbox(&container.record.sandbox).is_none() && container.run().state == ContainerState::Running {
+        if sandbox(&container.record.sandbox).is_none()
+            && container.run().state == ContainerState::Running
+        {
             // Its sandbox was proven gone before its record was removed.
             let lost = container.run().lost(Timestamp::now());
             container.run.send_replace(lost);
@@ -133,7 +158,9 @@ impl Container {
         // First the record: what is left after an interruption counts as never finished.
         let file = self.directory.join(CONTAINER_FILE);
         match fs::remove_file(&file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(RuntimeError::io("remove", file)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(RuntimeError::io("remove", file)(error));
+            }
             _ => {}
         }
         remove_tree(&self.directory)
@@ -168,7 +195,9 @@ impl Container {
 /// Removes a directory of ours, if it is there.
 pub(crate) fn remove_tree(directory: &Path) -> Result<()> {
     match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RuntimeError::io("remove", directory)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(RuntimeError::io("remove", directory)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -191,13 +220,35 @@ fn signal_number(text: &str) -> Result<i32> {
     let number = if let Ok(number) = name.parse() {
         number
     } else if let Some(offset) = name.strip_prefix("RTMIN") {
-        libc::SIGRTMIN() + if offset.is_empty() { 0 } else { offset.trim_start_matches('+').parse().map_err(|_| unknown())? }
+        libc::SIGRTMIN()
+            + if offset.is_empty() {
+                0
+            } else {
+                offset
+                    .trim_start_matches('+')
+                    .parse()
+                    .map_err(|_| unknown())?
+            }
     } else if let Some(offset) = name.strip_prefix("RTMAX") {
-        libc::SIGRTMAX() - if offset.is_empty() { 0 } else { offset.trim_start_matches('-').parse().map_err(|_| unknown())? }
+        libc::SIGRTMAX()
+            - if offset.is_empty() {
+                0
+            } else {
+                offset
+                    .trim_start_matches('-')
+                    .parse()
+                    .map_err(|_| unknown())?
+            }
     } else {
-        format!("SIG{name}").parse::<nix::sys::signal::Signal>().map_err(|_| unknown())? as i32
+        format!("SIG{name}")
+            .parse::<nix::sys::signal::Signal>()
+            .map_err(|_| unknown())? as i32
     };
-    if (1..=libc::SIGRTMAX()).contains(&number) { Ok(number) } else { Err(unknown()) }
+    if (1..=libc::SIGRTMAX()).contains(&number) {
+        Ok(number)
+    } else {
+        Err(unknown())
+    }
 }
 
 #[cfg(test)]
@@ -208,7 +259,11 @@ mod tests {
     fn command_and_args_combine_as_in_kubernetes() {
         let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
         let of = |command: &[&str], args: &[&str]| {
-            let config = ContainerConfig { command: own(command), args: own(args), ..ContainerConfig::default() };
+            let config = ContainerConfig {
+                command: own(command),
+                args: own(args),
+                ..ContainerConfig::default()
+            };
             command_line(&config, &own(&["entry"]), &own(&["cmd"])).join(" ")
         };
         assert_eq!(of(&[], &[]), "entry cmd");
@@ -219,7 +274,12 @@ mod tests {
 
     #[test]
     fn stop_signals_are_read_in_every_spelling() {
-        for (text, number) in [("SIGTERM", 15), ("quit", 3), ("9", 9), ("SIGRTMIN+3", libc::SIGRTMIN() + 3)] {
+        for (text, number) in [
+            ("SIGTERM", 15),
+            ("quit", 3),
+            ("9", 9),
+            ("SIGRTMIN+3", libc::SIGRTMIN() + 3),
+        ] {
             assert_eq!(signal_number(text).expect(text), number);
         }
         for text in ["", "SIGFLY", "0", "65", "RTMIN+x"] {

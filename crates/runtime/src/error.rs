@@ -17,7 +17,9 @@ pub enum RuntimeError {
     ContainerNotFound(ContainerId),
     /// Another pod of this namespace and name still has a live sandbox on this host: its processes must be
     /// gone before this one may start.
-    #[error("pod {namespace}/{name} still has a live sandbox {holder} of uid {holder_uid} on this node")]
+    #[error(
+        "pod {namespace}/{name} still has a live sandbox {holder} of uid {holder_uid} on this node"
+    )]
     NameInUse {
         /// Namespace of both pods.
         namespace: String,
@@ -98,7 +100,10 @@ pub enum RuntimeError {
 
 impl RuntimeError {
     /// For `map_err`: names the step and the file.
-    pub(crate) fn io(step: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(
+        step: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { step, path, source }
     }

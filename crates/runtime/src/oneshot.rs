@@ -122,17 +122,26 @@ pub fn run_once(
     let result = record::read::<Result<i32, String>>(&state.join(RESULT_FILE));
     std::fs::remove_dir_all(&state).map_err(io("remove the directory of the run"))?;
     ran?;
-    result.map_err(io("read the result of the run"))?.map_err(RunOnceError::Start)
+    result
+        .map_err(io("read the result of the run"))?
+        .map_err(RunOnceError::Start)
 }
 
 /// Beside the work directory: it is on a disk of the caller's choice and never inside a layer.
 fn sibling(work_dir: &Path, id: &str) -> PathBuf {
-    let parent = work_dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = work_dir
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let parent = std::path::absolute(parent).unwrap_or_else(|_| parent.to_path_buf());
     parent.join(format!(".run-{}", &id[..16]))
 }
 
-fn supervise(shim_exe: &Path, order: &Order, sink: &mut dyn FnMut(Output<'_>)) -> Result<(), RunOnceError> {
+fn supervise(
+    shim_exe: &Path,
+    order: &Order,
+    sink: &mut dyn FnMut(Output<'_>),
+) -> Result<(), RunOnceError> {
     let io = |step| move |source| RunOnceError::Io { step, source };
     let mut shim = Command::new(shim_exe)
         .args(["shim", shim::RUN_ONCE])
@@ -144,10 +153,24 @@ fn supervise(shim_exe: &Path, order: &Order, sink: &mut dyn FnMut(Output<'_>)) -
         .spawn()
         .map_err(io("start the shim"))?;
     let piped = || io::Error::other("not piped");
-    let mut input = shim.stdin.take().ok_or_else(piped).map_err(io("start the shim"))?;
-    let stdout = shim.stdout.take().ok_or_else(piped).map_err(io("start the shim"))?;
-    let stderr = shim.stderr.take().ok_or_else(piped).map_err(io("start the shim"))?;
-    input.write_all(&crate::protocol::encode(order)).map_err(io("tell the shim what to run"))?;
+    let mut input = shim
+        .stdin
+        .take()
+        .ok_or_else(piped)
+        .map_err(io("start the shim"))?;
+    let stdout = shim
+        .stdout
+        .take()
+        .ok_or_else(piped)
+        .map_err(io("start the shim"))?;
+    let stderr = shim
+        .stderr
+        .take()
+        .ok_or_else(piped)
+        .map_err(io("start the shim"))?;
+    input
+        .write_all(&crate::protocol::encode(order))
+        .map_err(io("tell the shim what to run"))?;
 
     let (send, receive) = mpsc::sync_channel::<(bool, Vec<u8>)>(16);
     std::thread::scope(|scope| {
@@ -155,7 +178,11 @@ fn supervise(shim_exe: &Path, order: &Order, sink: &mut dyn FnMut(Output<'_>)) -
         scope.spawn(move || forward(stdout, |piece| send.send((true, piece)).is_ok()));
         scope.spawn(move || forward(stderr, |piece| other.send((false, piece)).is_ok()));
         for (is_stdout, piece) in receive {
-            sink(if is_stdout { Output::Stdout(&piece) } else { Output::Stderr(&piece) });
+            sink(if is_stdout {
+                Output::Stdout(&piece)
+            } else {
+                Output::Stderr(&piece)
+            });
         }
     });
     // Both outputs have ended, so the command and the shim have too, or are about to. Only now: the end of its input

@@ -35,9 +35,15 @@ pub(crate) enum Call {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
     /// The answer to the request of this number.
-    Answer { number: u64, result: Result<Answer, String> },
+    Answer {
+        number: u64,
+        result: Result<Answer, String>,
+    },
     /// A container's record changed.
-    Changed { container: ContainerId, run: RunRecord },
+    Changed {
+        container: ContainerId,
+        run: RunRecord,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,10 +73,19 @@ pub(crate) fn take_line(inbox: &mut Vec<u8>) -> Option<Vec<u8>> {
 fn with_short_path<T>(path: &Path, f: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     use std::os::fd::AsRawFd;
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a socket path"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a socket path",
+        ));
     };
-    let dir = rustix::fs::open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    f(&Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name))
+    let dir = rustix::fs::open(
+        parent,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    f(&Path::new("/proc/self/fd")
+        .join(dir.as_raw_fd().to_string())
+        .join(name))
 }
 
 /// Listens at `path`, which must not exist.

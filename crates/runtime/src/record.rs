@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::types::{
-    ContainerConfig, ContainerId, ContainerState, Mount, PodSandboxConfig, Resources, SandboxId, UserSpec,
+    ContainerConfig, ContainerId, ContainerState, Mount, PodSandboxConfig, Resources, SandboxId,
+    UserSpec,
 };
 
 /// The exit code of a container whose end nobody saw (upstream: `ContainerStatusUnknown`).
@@ -28,6 +29,9 @@ pub(crate) struct SandboxRecord {
     pub(crate) cgroup: String,
     /// `<root>/containers`: where the shim finds what to run and writes how it went.
     pub(crate) containers: PathBuf,
+    /// Proven gone. The pod's next sandbox has the same cgroup, so the proof must not be tried again.
+    #[serde(default)]
+    pub(crate) gone: bool,
 }
 
 /// Names a process so that its number cannot be mistaken for another's: `<state>/sandboxes/<id>/shim.json`.
@@ -43,7 +47,11 @@ impl ProcessIdentity {
     /// The identity of a process that exists now.
     pub(crate) fn of(pid: i32) -> io::Result<Self> {
         let (_, start_ticks) = stat(pid)?;
-        Ok(Self { pid, start_ticks, boot_id: boot_id()? })
+        Ok(Self {
+            pid,
+            start_ticks,
+            boot_id: boot_id()?,
+        })
     }
 
     /// Whether that very process still lives (a zombie does not).
@@ -54,7 +62,9 @@ impl ProcessIdentity {
 }
 
 fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim()
+        .to_owned())
 }
 
 /// State letter and start time of a process.
@@ -65,7 +75,12 @@ fn stat(pid: i32) -> io::Result<(char, u64)> {
     let mut fields = rest.unwrap_or_default().split(' ');
     let state = fields.next().and_then(|s| s.chars().next());
     let ticks = fields.nth(18).and_then(|s| s.parse().ok());
-    state.zip(ticks).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat: {text}")))
+    state.zip(ticks).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("/proc/{pid}/stat: {text}"),
+        )
+    })
 }
 
 /// Written last when a container is created; a directory without it was never finished: `container.json`.
@@ -144,7 +159,12 @@ impl RunRecord {
 
     /// Its program runs as `pid`.
     pub(crate) fn running(pid: u32, now: Timestamp) -> Self {
-        Self { state: ContainerState::Running, pid: Some(pid), started_at: Some(now), ..Self::created() }
+        Self {
+            state: ContainerState::Running,
+            pid: Some(pid),
+            started_at: Some(now),
+            ..Self::created()
+        }
     }
 
     /// It could not be started.
@@ -207,8 +227,20 @@ mod tests {
     fn a_process_is_known_by_more_than_its_number() {
         let me = ProcessIdentity::of(std::process::id().cast_signed()).expect("own stat");
         assert!(me.is_alive());
-        assert!(!ProcessIdentity { start_ticks: me.start_ticks + 1, ..me.clone() }.is_alive());
-        assert!(!ProcessIdentity { boot_id: "another".into(), ..me }.is_alive());
+        assert!(
+            !ProcessIdentity {
+                start_ticks: me.start_ticks + 1,
+                ..me.clone()
+            }
+            .is_alive()
+        );
+        assert!(
+            !ProcessIdentity {
+                boot_id: "another".into(),
+                ..me
+            }
+            .is_alive()
+        );
     }
 
     #[test]
@@ -225,8 +257,14 @@ mod tests {
         )
         .expect("pidfd");
         drop(child.stdin.take());
-        rustix::event::poll(&mut [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)], None)
-            .expect("poll");
+        rustix::event::poll(
+            &mut [rustix::event::PollFd::new(
+                &pidfd,
+                rustix::event::PollFlags::IN,
+            )],
+            None,
+        )
+        .expect("poll");
         assert!(!identity.is_alive(), "it has ended but was not waited for");
         child.wait().expect("wait");
     }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -21,8 +22,8 @@ use crate::protocol::{Answer, Call};
 use crate::record::{self, RunRecord, SandboxRecord};
 use crate::sandbox::{DEATH, Life, Sandbox};
 use crate::types::{
-    ContainerConfig, ContainerEvent, ContainerId, ContainerState, ContainerStatus, PodSandbox, PodSandboxConfig,
-    RuntimeConfig, SandboxId,
+    ContainerConfig, ContainerEvent, ContainerId, ContainerState, ContainerStatus, PodSandbox,
+    PodSandboxConfig, RuntimeConfig, SandboxId,
 };
 
 /// Events kept for a receiver that is slow.
@@ -61,9 +62,12 @@ impl Listener for ShimListener {
     }
 
     fn lost(self) {
-        let Some(runtime) = self.runtime.upgrade() else { return };
+        let Some(runtime) = self.runtime.upgrade() else {
+            return;
+        };
         // Ends by itself: it makes one new connection or buries the sandbox.
-        self.tokio.spawn(async move { runtime.lost(&self.sandbox).await });
+        self.tokio
+            .spawn(async move { runtime.lost(&self.sandbox).await });
     }
 }
 
@@ -85,7 +89,9 @@ impl Runtime {
     /// Opens the directories and takes over every shim that lives; what died unseen is cleaned up and reported.
     pub async fn open(config: RuntimeConfig) -> Result<Self> {
         let inner = blocking(move || Inner::load(config)).await?;
-        let runtime = Self { inner: Arc::new(inner) };
+        let runtime = Self {
+            inner: Arc::new(inner),
+        };
         for sandbox in runtime.inner.all_sandboxes() {
             runtime.inner.adopt(&sandbox).await;
         }
@@ -130,7 +136,9 @@ impl Runtime {
         }
         let file = self.inner.sandbox_file(id);
         blocking(move || match fs::remove_file(&file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RuntimeError::io("remove", file)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(RuntimeError::io("remove", file)(error))
+            }
             _ => Ok(()),
         })
         .await?;
@@ -141,13 +149,22 @@ impl Runtime {
     /// Every sandbox, ready or not, oldest first.
     #[allow(clippy::unused_async)] // the seam of CRI, where a backend may have to ask
     pub async fn pod_sandboxes(&self) -> Vec<PodSandbox> {
-        let mut all: Vec<_> = self.inner.all_sandboxes().iter().map(|sandbox| sandbox.view()).collect();
+        let mut all: Vec<_> = self
+            .inner
+            .all_sandboxes()
+            .iter()
+            .map(|sandbox| sandbox.view())
+            .collect();
         all.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         all
     }
 
     /// Records a container; starts nothing.
-    pub async fn create_container(&self, sandbox: &SandboxId, config: ContainerConfig) -> Result<ContainerId> {
+    pub async fn create_container(
+        &self,
+        sandbox: &SandboxId,
+        config: ContainerConfig,
+    ) -> Result<ContainerId> {
         let sandbox = self.inner.sandbox(sandbox)?;
         let inner = Arc::clone(&self.inner);
         blocking(move || inner.create_container(&sandbox, config)).await
@@ -158,12 +175,21 @@ impl Runtime {
         let container = self.inner.container(id)?;
         let state = container.run().state;
         if state != ContainerState::Created {
-            return Err(RuntimeError::WrongState { id: id.clone(), state: state.text(), action: "be started" });
+            return Err(RuntimeError::WrongState {
+                id: id.clone(),
+                state: state.text(),
+                action: "be started",
+            });
         }
         let sandbox = self.inner.sandbox(&container.record.sandbox)?;
         let gone = || RuntimeError::SandboxNotReady(sandbox.record.id.clone());
         let connection = sandbox.connection().ok_or_else(gone)?;
-        match connection.call(Call::Start { container: id.clone() }).await {
+        match connection
+            .call(Call::Start {
+                container: id.clone(),
+            })
+            .await
+        {
             Ok(_) => Ok(()),
             Err(CallError::Lost) => Err(gone()),
             Err(CallError::Refused(message)) => {
@@ -173,7 +199,10 @@ impl Runtime {
                     container.save(&run)?;
                     self.inner.changed(id, run);
                 }
-                Err(RuntimeError::Start { id: id.clone(), message })
+                Err(RuntimeError::Start {
+                    id: id.clone(),
+                    message,
+                })
             }
         }
     }
@@ -187,7 +216,9 @@ impl Runtime {
             return Ok(());
         }
         if !grace.is_zero() {
-            self.inner.signal(&container, container.record.stop_signal).await?;
+            self.inner
+                .signal(&container, container.record.stop_signal)
+                .await?;
             if ended(&mut run, grace).await {
                 return Ok(());
             }
@@ -196,31 +227,56 @@ impl Runtime {
         if ended(&mut run, DEATH).await {
             return Ok(());
         }
-        let pids = container.run().pid.map(u32::cast_signed).into_iter().collect();
-        Err(RuntimeError::StillAlive { cgroup: container.record.launch.cgroup.clone().into(), pids })
+        let pids = container
+            .run()
+            .pid
+            .map(u32::cast_signed)
+            .into_iter()
+            .collect();
+        Err(RuntimeError::StillAlive {
+            cgroup: container.record.launch.cgroup.clone().into(),
+            pids,
+        })
     }
 
     /// Kills the container if it runs and forgets it with its writable layer; its log file stays.
     pub async fn remove_container(&self, id: &ContainerId) -> Result<()> {
         self.stop_container(id, Duration::ZERO).await?;
         let container = self.inner.container(id)?;
-        if let Some(connection) = self.inner.sandbox(&container.record.sandbox).ok().and_then(|s| s.connection()) {
+        if let Some(connection) = self
+            .inner
+            .sandbox(&container.record.sandbox)
+            .ok()
+            .and_then(|s| s.connection())
+        {
             // Answered after the shim has unmounted the container's root. If the shim is lost, so is the mount.
-            match connection.call(Call::Forget { container: id.clone() }).await {
+            match connection
+                .call(Call::Forget {
+                    container: id.clone(),
+                })
+                .await
+            {
                 Ok(_) | Err(CallError::Lost) => {}
                 Err(CallError::Refused(message)) => {
                     let sandbox = container.record.sandbox.clone();
-                    return Err(RuntimeError::Shim { sandbox, step: "forget a container", message });
+                    return Err(RuntimeError::Shim {
+                        sandbox,
+                        step: "forget a container",
+                        message,
+                    });
                 }
             }
         }
         let inner = Arc::clone(&self.inner);
         blocking(move || {
             container.remove_files()?;
-            inner.images.release(container.record.id.as_str()).map_err(|e| RuntimeError::Image {
-                image: container.record.config.image.clone(),
-                message: e.to_string(),
-            })?;
+            inner
+                .images
+                .release(container.record.id.as_str())
+                .map_err(|e| RuntimeError::Image {
+                    image: container.record.config.image.clone(),
+                    message: e.to_string(),
+                })?;
             locked(&inner.containers).remove(&container.record.id);
             Ok(())
         })
@@ -236,7 +292,10 @@ impl Runtime {
     /// What is known of every container, oldest first.
     #[allow(clippy::unused_async)] // as `pod_sandboxes`
     pub async fn containers(&self) -> Vec<ContainerStatus> {
-        let mut all: Vec<_> = locked(&self.inner.containers).values().map(|container| container.status()).collect();
+        let mut all: Vec<_> = locked(&self.inner.containers)
+            .values()
+            .map(|container| container.status())
+            .collect();
         all.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         all
     }
@@ -260,9 +319,15 @@ impl Inner {
         let sandboxes = config.root.join("sandboxes");
         for directory in [&containers, &sandboxes, &config.state.join("sandboxes")] {
             fs::create_dir_all(directory).map_err(RuntimeError::io("make", directory))?;
+            // Containers' files may be set-user-id, and whoever reaches a shim's socket commands it.
+            let owner_only = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(directory, owner_only)
+                .map_err(RuntimeError::io("restrict", directory))?;
         }
-        let images = ImageStore::open(&config.root)
-            .map_err(|e| RuntimeError::Image { image: String::new(), message: e.to_string() })?;
+        let images = ImageStore::open(&config.root).map_err(|e| RuntimeError::Image {
+            image: String::new(),
+            message: e.to_string(),
+        })?;
         let cgroups = Cgroups::find().map_err(RuntimeError::io("read", "/proc/self/mountinfo"))?;
         let inner = Self {
             images,
@@ -280,17 +345,25 @@ impl Inner {
                     continue;
                 }
             };
-            let sandbox = Sandbox::new(record, &inner.config.state, Life::Doubtful);
+            let life = if record.gone {
+                Life::Gone
+            } else {
+                Life::Doubtful
+            };
+            let sandbox = Sandbox::new(record, &inner.config.state, life);
             locked(&inner.sandboxes).insert(sandbox.record.id.clone(), Arc::new(sandbox));
         }
         for directory in entries(&containers)? {
             match Container::load(&directory, |id| inner.log_directory(id)) {
                 Ok(Some(container)) => {
-                    locked(&inner.containers).insert(container.record.id.clone(), Arc::new(container));
+                    locked(&inner.containers)
+                        .insert(container.record.id.clone(), Arc::new(container));
                 }
                 // Its creation was interrupted.
                 Ok(None) => container::remove_tree(&directory)?,
-                Err(error) => tracing::warn!(directory = %directory.display(), %error, "a container cannot be read"),
+                Err(error) => {
+                    tracing::warn!(directory = %directory.display(), %error, "a container cannot be read")
+                }
             }
         }
         Ok(inner)
@@ -298,15 +371,23 @@ impl Inner {
 
     /// `None` if the sandbox is not known.
     fn log_directory(&self, id: &SandboxId) -> Option<PathBuf> {
-        locked(&self.sandboxes).get(id).map(|sandbox| sandbox.record.config.log_directory.clone())
+        locked(&self.sandboxes)
+            .get(id)
+            .map(|sandbox| sandbox.record.config.log_directory.clone())
     }
 
     fn sandbox(&self, id: &SandboxId) -> Result<Arc<Sandbox>> {
-        locked(&self.sandboxes).get(id).cloned().ok_or_else(|| RuntimeError::SandboxNotFound(id.clone()))
+        locked(&self.sandboxes)
+            .get(id)
+            .cloned()
+            .ok_or_else(|| RuntimeError::SandboxNotFound(id.clone()))
     }
 
     fn container(&self, id: &ContainerId) -> Result<Arc<Container>> {
-        locked(&self.containers).get(id).cloned().ok_or_else(|| RuntimeError::ContainerNotFound(id.clone()))
+        locked(&self.containers)
+            .get(id)
+            .cloned()
+            .ok_or_else(|| RuntimeError::ContainerNotFound(id.clone()))
     }
 
     fn all_sandboxes(&self) -> Vec<Arc<Sandbox>> {
@@ -314,11 +395,18 @@ impl Inner {
     }
 
     fn containers_of(&self, sandbox: &SandboxId) -> Vec<Arc<Container>> {
-        locked(&self.containers).values().filter(|c| c.record.sandbox == *sandbox).cloned().collect()
+        locked(&self.containers)
+            .values()
+            .filter(|c| c.record.sandbox == *sandbox)
+            .cloned()
+            .collect()
     }
 
     fn sandbox_file(&self, id: &SandboxId) -> PathBuf {
-        self.config.root.join("sandboxes").join(format!("{id}.json"))
+        self.config
+            .root
+            .join("sandboxes")
+            .join(format!("{id}.json"))
     }
 
     /// Opens a connection on which this runtime hears the sandbox's shim. Needs the context of tokio.
@@ -333,7 +421,10 @@ impl Inner {
 
     fn run_pod_sandbox(self: &Arc<Self>, config: PodSandboxConfig) -> Result<PodSandbox> {
         if config.uid.is_empty() || config.uid.contains('/') || config.uid.starts_with('.') {
-            return Err(RuntimeError::InvalidConfig(format!("{:?} is not a pod's uid", config.uid)));
+            return Err(RuntimeError::InvalidConfig(format!(
+                "{:?} is not a pod's uid",
+                config.uid
+            )));
         }
         let id = SandboxId(id::random().map_err(RuntimeError::io("read", "/dev/urandom"))?);
         let record = SandboxRecord {
@@ -341,6 +432,7 @@ impl Inner {
             cgroup: format!("{}/pod{}", self.config.cgroup_root, config.uid),
             containers: self.config.root.join("containers"),
             created_at: Timestamp::now(),
+            gone: false,
             config,
         };
         let sandbox = self.claim_name(record)?;
@@ -349,15 +441,22 @@ impl Inner {
             .map_err(RuntimeError::io("write", &file))
             .and_then(|()| sandbox.spawn_shim(&self.config.shim_exe))
             .and_then(|process| {
-                let connection = self.connect(&sandbox).map_err(RuntimeError::io("connect to", sandbox.socket()))?;
-                sandbox.set_life(Life::Ready { process, connection });
+                // Whoever hears that this connection is lost must find it noted here.
+                let _guard = sandbox.ending.blocking_lock();
+                let connection = self
+                    .connect(&sandbox)
+                    .map_err(RuntimeError::io("connect to", sandbox.socket()))?;
+                sandbox.set_life(Life::Ready {
+                    process,
+                    connection,
+                });
                 Ok(())
             });
         match started {
             Ok(()) => Ok(sandbox.view()),
             Err(error) => {
                 // If it cannot be proven gone, it stays listed and keeps its name.
-                if let Err(still) = sandbox.bury(&self.cgroups, &self.config.cgroup_root) {
+                if let Err(still) = sandbox.bury(&self.cgroups, &self.config.cgroup_root, &file) {
                     tracing::warn!(sandbox = %id, %still, "a sandbox that failed to start is not gone");
                 } else if fs::remove_file(&file).is_ok() {
                     locked(&self.sandboxes).remove(&id);
@@ -371,9 +470,13 @@ impl Inner {
     fn claim_name(&self, record: SandboxRecord) -> Result<Arc<Sandbox>> {
         let mut sandboxes = locked(&self.sandboxes);
         let same_name = |other: &SandboxRecord| {
-            (&other.config.namespace, &other.config.name) == (&record.config.namespace, &record.config.name)
+            (&other.config.namespace, &other.config.name)
+                == (&record.config.namespace, &record.config.name)
         };
-        if let Some(holder) = sandboxes.values().find(|s| s.may_live() && same_name(&s.record)) {
+        if let Some(holder) = sandboxes
+            .values()
+            .find(|s| s.may_live() && same_name(&s.record))
+        {
             return Err(RuntimeError::NameInUse {
                 namespace: record.config.namespace,
                 name: record.config.name,
@@ -418,8 +521,16 @@ impl Inner {
 
     /// Sends a signal to a running container; what has ended meanwhile needs none.
     async fn signal(&self, container: &Container, signal: i32) -> Result<()> {
-        let Some(connection) = self.sandbox(&container.record.sandbox)?.connection() else { return Ok(()) };
-        match connection.call(Call::Signal { container: container.record.id.clone(), signal }).await {
+        let Some(connection) = self.sandbox(&container.record.sandbox)?.connection() else {
+            return Ok(());
+        };
+        match connection
+            .call(Call::Signal {
+                container: container.record.id.clone(),
+                signal,
+            })
+            .await
+        {
             // A lost shim's containers are killed by whoever noticed.
             Ok(_) | Err(CallError::Lost) => Ok(()),
             Err(CallError::Refused(message)) => Err(RuntimeError::Shim {
@@ -432,28 +543,43 @@ impl Inner {
 
     /// Takes note of a container's new record, unless something later is known, and tells everybody.
     fn changed(&self, id: &ContainerId, run: RunRecord) {
-        let Ok(container) = self.container(id) else { return };
+        let Ok(container) = self.container(id) else {
+            return;
+        };
         let state = run.state;
         if container.take(run) {
-            let event =
-                ContainerEvent { sandbox: container.record.sandbox.clone(), container: Some(id.clone()), state };
+            let event = ContainerEvent {
+                sandbox: container.record.sandbox.clone(),
+                container: Some(id.clone()),
+                state,
+            };
             let _ = self.events.send(event); // nobody listens
         }
     }
 
     /// On opening: connects to the shim of a recorded sandbox, or buries what died meanwhile.
     async fn adopt(self: &Arc<Self>, sandbox: &Arc<Sandbox>) {
+        if !sandbox.may_live() {
+            return;
+        }
+        // Whoever hears that the new connection is lost must find it noted here.
+        let guard = sandbox.ending.lock().await;
         let Some(process) = sandbox.living_shim() else {
+            drop(guard);
             self.finish(sandbox).await;
             return;
         };
         match self.connect(sandbox) {
             Ok(connection) => {
-                sandbox.set_life(Life::Ready { process, connection: connection.clone() });
+                sandbox.set_life(Life::Ready {
+                    process,
+                    connection: connection.clone(),
+                });
                 self.synchronize(&connection).await;
             }
             Err(error) => {
                 tracing::warn!(sandbox = %sandbox.record.id, %error, "a shim does not listen");
+                drop(guard);
                 self.finish(sandbox).await;
             }
         }
@@ -478,7 +604,10 @@ impl Inner {
         if let Some(process) = sandbox.living_shim()
             && let Ok(connection) = self.connect(sandbox)
         {
-            sandbox.set_life(Life::Ready { process, connection: connection.clone() });
+            sandbox.set_life(Life::Ready {
+                process,
+                connection: connection.clone(),
+            });
             self.synchronize(&connection).await;
             return;
         }
@@ -512,7 +641,11 @@ impl Inner {
             return Ok(());
         }
         let (inner, buried) = (Arc::clone(self), Arc::clone(sandbox));
-        let outcome = blocking(move || buried.bury(&inner.cgroups, &inner.config.cgroup_root)).await;
+        let outcome = blocking(move || {
+            let file = inner.sandbox_file(&buried.record.id);
+            buried.bury(&inner.cgroups, &inner.config.cgroup_root, &file)
+        })
+        .await;
         if sandbox.may_live() {
             return outcome;
         }
@@ -522,7 +655,9 @@ impl Inner {
                 continue;
             }
             // The shim may have written the end of it without living to tell.
-            let lost = container.saved().filter(|saved| saved.state == ContainerState::Exited);
+            let lost = container
+                .saved()
+                .filter(|saved| saved.state == ContainerState::Exited);
             let run = lost.unwrap_or_else(|| run.lost(Timestamp::now()));
             if let Err(error) = container.save(&run) {
                 tracing::warn!(container = %container.record.id, %error, "a container's end is not on disk");
@@ -552,6 +687,10 @@ impl Drop for Inner {
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     fs::read_dir(directory)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>())
+        .and_then(|entries| {
+            entries
+                .map(|entry| Ok(entry?.path()))
+                .collect::<io::Result<Vec<_>>>()
+        })
         .map_err(RuntimeError::io("list", directory))
 }

@@ -14,7 +14,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use crate::cgroup::{self, Cgroups};
 use crate::connection::Connection;
 use crate::error::{Result, RuntimeError};
-use crate::record::{self, ProcessIdentity, SANDBOX_FILE, SHIM_FILE, SHIM_LOG, SHIM_SOCKET, SandboxRecord};
+use crate::record::{
+    self, ProcessIdentity, SANDBOX_FILE, SHIM_FILE, SHIM_LOG, SHIM_SOCKET, SandboxRecord,
+};
 use crate::shim;
 use crate::types::PodSandbox;
 
@@ -30,7 +32,10 @@ pub(crate) enum Life {
     /// Its shim is being started. It counts as alive.
     Starting,
     /// Its shim holds the pod and answers.
-    Ready { process: ProcessIdentity, connection: Connection },
+    Ready {
+        process: ProcessIdentity,
+        connection: Connection,
+    },
     /// Its shim is gone, but it is not proven that its processes are: it counts as alive.
     Doubtful,
     /// Nothing of it lives.
@@ -51,7 +56,12 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     pub(crate) fn new(record: SandboxRecord, state: &Path, life: Life) -> Self {
         let directory = state.join("sandboxes").join(record.id.as_str());
-        Self { record, directory, life: Mutex::new(life), ending: tokio::sync::Mutex::default() }
+        Self {
+            record,
+            directory,
+            life: Mutex::new(life),
+            ending: tokio::sync::Mutex::default(),
+        }
     }
 
     fn life(&self) -> std::sync::MutexGuard<'_, Life> {
@@ -105,12 +115,20 @@ impl Sandbox {
 
     /// Starts its shim and waits until it holds the pod.
     pub(crate) fn spawn_shim(&self, shim_exe: &Path) -> Result<ProcessIdentity> {
-        let refused = |step, message: String| RuntimeError::Shim { sandbox: self.record.id.clone(), step, message };
+        let refused = |step, message: String| RuntimeError::Shim {
+            sandbox: self.record.id.clone(),
+            step,
+            message,
+        };
         fs::create_dir_all(&self.directory).map_err(RuntimeError::io("make", &self.directory))?;
         let file = self.directory.join(SANDBOX_FILE);
         record::write(&file, &self.record).map_err(RuntimeError::io("write", &file))?;
         let log = self.directory.join(SHIM_LOG);
-        let log = fs::File::options().create(true).append(true).open(&log).map_err(RuntimeError::io("open", &log))?;
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(RuntimeError::io("open", &log))?;
         let mut child = Command::new(shim_exe)
             .args(["shim", shim::SANDBOX])
             .arg(&self.directory)
@@ -132,13 +150,17 @@ impl Sandbox {
         }
         let _ = child.kill(); // it may have ended by itself
         let _ = child.wait();
-        let report = if report.is_empty() { "ended without a word".to_owned() } else { report };
+        let report = if report.is_empty() {
+            "ended without a word".to_owned()
+        } else {
+            report
+        };
         Err(refused("make the pod", report))
     }
 
     /// Makes sure that nothing of the pod lives and removes its cgroups and its state. Afterwards it is
-    /// [`Life::Gone`], or [`Life::Doubtful`] with an error. The connection is not used.
-    pub(crate) fn bury(&self, cgroups: &Cgroups, cgroup_root: &str) -> Result<()> {
+    /// [`Life::Gone`], also in the record at `file`, or [`Life::Doubtful`] with an error. The connection is not used.
+    pub(crate) fn bury(&self, cgroups: &Cgroups, cgroup_root: &str, file: &Path) -> Result<()> {
         let before = std::mem::replace(&mut *self.life(), Life::Doubtful);
         if let Life::Ready { connection, .. } = &before {
             connection.close();
@@ -156,12 +178,22 @@ impl Sandbox {
         if let Some(shim) = &shim {
             end_shim(shim).map_err(in_group("end the shim of"))?;
         }
-        let left = cgroups.kill(group, DEATH).map_err(in_group("kill the processes of"))?;
+        let left = cgroups
+            .kill(group, DEATH)
+            .map_err(in_group("kill the processes of"))?;
         if !left.is_empty() {
-            return Err(RuntimeError::StillAlive { cgroup: group.into(), pids: left.into_iter().collect() });
+            return Err(RuntimeError::StillAlive {
+                cgroup: group.into(),
+                pids: left.into_iter().collect(),
+            });
         }
         cgroups.remove(group).map_err(in_group("remove cgroup"))?;
         cgroups.remove_if_unused(cgroup_root);
+        let record = SandboxRecord {
+            gone: true,
+            ..self.record.clone()
+        };
+        record::write(file, &record).map_err(RuntimeError::io("write", file))?;
         self.set_life(Life::Gone);
         match fs::remove_dir_all(&self.directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -174,14 +206,19 @@ impl Sandbox {
 
 /// Kills the shim if it lives and waits for its end.
 fn end_shim(shim: &ProcessIdentity) -> io::Result<()> {
-    let Some(pid) = Pid::from_raw(shim.pid) else { return Ok(()) };
+    let Some(pid) = Pid::from_raw(shim.pid) else {
+        return Ok(());
+    };
     // Opened before the look at who it is: after it, the number cannot change hands unnoticed.
     if let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty())
         && shim.is_alive()
     {
         let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL); // has ended meanwhile
         if !cgroup::wait_gone(&pidfd, Instant::now() + DEATH) {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("process {pid} does not die")));
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("process {pid} does not die"),
+            ));
         }
     }
     // It is our child if we started it, or if we are the init of our container; else this fails, and somebody else
@@ -197,9 +234,17 @@ fn read_report(mut pipe: std::process::ChildStdout) -> io::Result<String> {
     let mut piece = [0; 512];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: i64::from(left.subsec_nanos()) };
+        let timeout = Timespec {
+            tv_sec: left.as_secs().cast_signed(),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
         match rustix::event::poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&timeout)) {
-            Ok(0) => return Err(io::Error::new(io::ErrorKind::TimedOut, "did not report in time")),
+            Ok(0) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "did not report in time",
+                ));
+            }
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return Err(error.into()),

@@ -21,7 +21,11 @@ extern "C" fn pay_no_heed(_signal: libc::c_int) {}
 /// Makes this process deaf to `signal` without making the programs it executes deaf too: a handler, unlike
 /// `SIG_IGN`, does not survive `execve`.
 pub(crate) fn disregard(signal: Signal) -> nix::Result<()> {
-    let action = SigAction::new(SigHandler::Handler(pay_no_heed), SaFlags::SA_RESTART, SigSet::empty());
+    let action = SigAction::new(
+        SigHandler::Handler(pay_no_heed),
+        SaFlags::SA_RESTART,
+        SigSet::empty(),
+    );
     // SAFETY: the handler does nothing, which is async-signal-safe.
     unsafe { sigaction(signal, &action) }.map(drop)
 }
@@ -60,5 +64,9 @@ pub(crate) fn loopback_up() -> io::Result<()> {
 /// waited for.
 pub(crate) fn kill_child(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: no memory is involved.
-    if unsafe { libc::kill(pid, signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if unsafe { libc::kill(pid, signal) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

@@ -23,7 +23,9 @@ fn daemon(node: &Node) -> (Child, ContainerId) {
         .spawn()
         .expect("the daemon");
     let mut line = String::new();
-    BufReader::new(daemon.stdout.take().expect("piped")).read_line(&mut line).expect("an id");
+    BufReader::new(daemon.stdout.take().expect("piped"))
+        .read_line(&mut line)
+        .expect("an id");
     (daemon, ContainerId(line.trim().to_owned()))
 }
 
@@ -33,11 +35,26 @@ fn signal(pid: u32, signal: Signal) {
 
 /// Waits for a process that is not our child.
 fn wait_gone(pid: u32) {
-    let Some(number) = rustix::process::Pid::from_raw(pid.cast_signed()) else { return };
-    let Ok(pidfd) = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty()) else { return };
-    let timeout = rustix::event::Timespec { tv_sec: DEADLINE.as_secs().cast_signed(), tv_nsec: 0 };
-    let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
-    assert_eq!(rustix::event::poll(&mut fds, Some(&timeout)), Ok(1), "{pid} does not end");
+    let Some(number) = rustix::process::Pid::from_raw(pid.cast_signed()) else {
+        return;
+    };
+    let Ok(pidfd) = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty())
+    else {
+        return;
+    };
+    let timeout = rustix::event::Timespec {
+        tv_sec: DEADLINE.as_secs().cast_signed(),
+        tv_nsec: 0,
+    };
+    let mut fds = [rustix::event::PollFd::new(
+        &pidfd,
+        rustix::event::PollFlags::IN,
+    )];
+    assert_eq!(
+        rustix::event::poll(&mut fds, Some(&timeout)),
+        Ok(1),
+        "{pid} does not end"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,22 +63,40 @@ async fn a_killed_daemon_is_not_noticed_and_the_next_one_takes_over() {
     let (mut daemon, id) = daemon(&node);
     node.reopen().await;
     let before = node.status(&id).await;
-    let (pid, pod) = (before.pid.expect("running"), node.runtime.pod_sandboxes().await[0].clone());
+    let (pid, pod) = (
+        before.pid.expect("running"),
+        node.runtime.pod_sandboxes().await[0].clone(),
+    );
     daemon.kill().expect("kill -9");
     daemon.wait().expect("wait");
 
     node.reopen().await;
     assert_eq!(node.status(&id).await, before);
-    assert_eq!(node.runtime.pod_sandboxes().await, std::slice::from_ref(&pod));
+    assert_eq!(
+        node.runtime.pod_sandboxes().await,
+        std::slice::from_ref(&pod)
+    );
     assert!(alive(pid) && alive(pod.pid));
     // The new daemon has the whole pod: its network, its events, its ends.
     assert!(node.runtime.netns(&pod).exists());
-    node.runtime.stop_container(&id, DEADLINE).await.expect("stop");
+    node.runtime
+        .stop_container(&id, DEADLINE)
+        .await
+        .expect("stop");
     let after = node.status(&id).await;
     assert_eq!((after.exit_code, after.reason.as_str()), (Some(5), "Error"));
     assert_eq!(log_text(&after).lines().last(), Some("bye"));
-    assert_eq!(node.output(&pod, "echo another container").await.lines().last(), Some("another container"));
-    node.runtime.remove_pod_sandbox(&pod.id).await.expect("remove");
+    assert_eq!(
+        node.output(&pod, "echo another container")
+            .await
+            .lines()
+            .last(),
+        Some("another container")
+    );
+    node.runtime
+        .remove_pod_sandbox(&pod.id)
+        .await
+        .expect("remove");
     node.assert_clean();
 }
 
@@ -78,27 +113,45 @@ async fn an_end_that_no_daemon_saw_is_on_record() {
     wait_gone(pid);
     node.reopen().await;
     let status = node.reaches(&id, ContainerState::Exited).await;
-    assert_eq!((status.exit_code, status.reason.as_str(), status.pid), (Some(5), "Error", None));
+    assert_eq!(
+        (status.exit_code, status.reason.as_str(), status.pid),
+        (Some(5), "Error", None)
+    );
     assert!(status.finished_at > status.started_at);
     let pod = node.runtime.pod_sandboxes().await[0].clone();
     assert!(pod.ready);
-    node.runtime.remove_pod_sandbox(&pod.id).await.expect("remove");
+    node.runtime
+        .remove_pod_sandbox(&pod.id)
+        .await
+        .expect("remove");
     node.assert_clean();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_shim_takes_its_pod_with_it() {
-    let node = Node::start().await;
+    let mut node = Node::start().await;
     let pod = node.pod("web-0").await;
-    let id = node.run(&pod, shell("trap '' TERM; sleep 1000 & wait")).await;
+    let id = node
+        .run(&pod, shell("trap '' TERM; sleep 1000 & wait"))
+        .await;
     let ended = node.ran(&pod, shell("exit 4")).await;
-    let never = node.runtime.create_container(&pod.id, shell("true")).await.expect("create");
+    let never = node
+        .runtime
+        .create_container(&pod.id, shell("true"))
+        .await
+        .expect("create");
     let pid = node.status(&id).await.pid.expect("running");
     let mut events = node.runtime.events();
     signal(pod.pid, Signal::SIGKILL);
     let status = node.reaches(&id, ContainerState::Exited).await;
-    assert_eq!((status.exit_code, status.reason.as_str()), (Some(137), "ContainerStatusUnknown"));
-    assert!(!alive(pid), "what the shim left is dead when it is reported");
+    assert_eq!(
+        (status.exit_code, status.reason.as_str()),
+        (Some(137), "ContainerStatusUnknown")
+    );
+    assert!(
+        !alive(pid),
+        "what the shim left is dead when it is reported"
+    );
     assert_eq!(node.status(&ended.id).await, ended);
     assert_eq!(node.status(&never).await.state, ContainerState::Created);
     let gone = tokio::time::timeout(DEADLINE, async {
@@ -113,10 +166,21 @@ async fn a_killed_shim_takes_its_pod_with_it() {
     assert!(!node.runtime.pod_sandboxes().await[0].ready);
     let mut config = node.pod_config("web-0");
     config.attempt = 1;
-    let next = node.runtime.run_pod_sandbox(config).await.expect("the name is free");
+    let next = node
+        .runtime
+        .run_pod_sandbox(config)
+        .await
+        .expect("the name is free");
     assert_eq!(node.output(&next, "echo back").await, "back\n");
+    // Both have the cgroup of their pod's uid: a daemon that finds the dead one must leave the living one alone.
+    let survivor = node.run(&next, shell("sleep 1000")).await;
+    node.reopen().await;
+    assert_eq!(node.status(&survivor).await.state, ContainerState::Running);
     for sandbox in [&pod.id, &next.id] {
-        node.runtime.remove_pod_sandbox(sandbox).await.expect("remove");
+        node.runtime
+            .remove_pod_sandbox(sandbox)
+            .await
+            .expect("remove");
     }
     node.assert_clean();
 }
@@ -137,13 +201,24 @@ async fn what_died_while_no_daemon_ran_is_cleaned_up_by_the_next() {
     node.reopen().await;
     assert!(!alive(pid));
     let status = node.status(&id).await;
-    assert_eq!((status.state, status.reason.as_str()), (ContainerState::Exited, "ContainerStatusUnknown"));
+    assert_eq!(
+        (status.state, status.reason.as_str()),
+        (ContainerState::Exited, "ContainerStatusUnknown")
+    );
     assert!(!node.runtime.pod_sandboxes().await[0].ready);
     // What is known does not change with the next daemon.
     node.reopen().await;
     assert_eq!(node.status(&id).await, status);
-    node.runtime.remove_pod_sandbox(&pod.id).await.expect("remove");
-    assert!(node.runtime.stop_pod_sandbox(&SandboxId("nonesuch".into())).await.is_err());
+    node.runtime
+        .remove_pod_sandbox(&pod.id)
+        .await
+        .expect("remove");
+    assert!(
+        node.runtime
+            .stop_pod_sandbox(&SandboxId("nonesuch".into()))
+            .await
+            .is_err()
+    );
     node.assert_clean();
 }
 
@@ -160,11 +235,17 @@ async fn after_a_reboot_pods_are_known_and_not_ready() {
     node.reopen().await;
     assert!(!node.runtime.pod_sandboxes().await[0].ready);
     let status = node.status(&id).await;
-    assert_eq!((status.exit_code, status.reason.as_str()), (Some(137), "ContainerStatusUnknown"));
+    assert_eq!(
+        (status.exit_code, status.reason.as_str()),
+        (Some(137), "ContainerStatusUnknown")
+    );
     let next = node.pod("web-0").await;
     assert!(next.ready);
     for sandbox in [&pod.id, &next.id] {
-        node.runtime.remove_pod_sandbox(sandbox).await.expect("remove");
+        node.runtime
+            .remove_pod_sandbox(sandbox)
+            .await
+            .expect("remove");
     }
     node.assert_clean();
 }

@@ -61,7 +61,8 @@ impl Container {
         let record: ContainerRecord = record::read(&directory.join(CONTAINER_FILE))
             .map_err(|e| format!("read the record of container {id}: {e}"))?;
         let launch = record.launch;
-        let log = Log::open(&launch.log_path).map_err(|e| format!("open {}: {e}", launch.log_path.display()))?;
+        let log = Log::open(&launch.log_path)
+            .map_err(|e| format!("open {}: {e}", launch.log_path.display()))?;
         let (report, to_report) = pipe(PipeFlags::CLOEXEC)?;
         let (out, to_out) = pipe(PipeFlags::CLOEXEC)?;
         let (err, to_err) = pipe(PipeFlags::CLOEXEC)?;
@@ -71,23 +72,34 @@ impl Container {
         }
         let bundle = Bundle::new(state, id.as_str());
         let shared_memory = state.join("shm");
-        let Some(helper) = sys::fork_single_threaded().map_err(|e| format!("fork: {}", e.desc()))? else {
-            let report: Report = dev_null()
-                .and_then(|stdin| {
-                    bundle.mount(&launch)?;
-                    let stdio = Stdio { stdin, stdout: to_out, stderr: to_err };
-                    let hostname = hostname(sandbox);
-                    bundle.start(&launch, &hostname, Some(&shared_memory), cgroups, stdio)
-                });
+        let Some(helper) =
+            sys::fork_single_threaded().map_err(|e| format!("fork: {}", e.desc()))?
+        else {
+            let report: Report = dev_null().and_then(|stdin| {
+                bundle.mount(&launch)?;
+                let stdio = Stdio {
+                    stdin,
+                    stdout: to_out,
+                    stderr: to_err,
+                };
+                let hostname = hostname(sandbox);
+                bundle.start(&launch, &hostname, Some(&shared_memory), cgroups, stdio)
+            });
             let bytes = serde_json::to_vec(&report).unwrap_or_default();
             let sent = fs::File::from(to_report).write_all(&bytes);
             std::process::exit(i32::from(sent.is_err()));
         };
         Ok(Self {
             id: id.clone(),
-            phase: Phase::Starting { helper: helper.as_raw(), report },
+            phase: Phase::Starting {
+                helper: helper.as_raw(),
+                report,
+            },
             run: RunRecord::created(),
-            streams: vec![Stream::new(StreamName::Stdout, out), Stream::new(StreamName::Stderr, err)],
+            streams: vec![
+                Stream::new(StreamName::Stdout, out),
+                Stream::new(StreamName::Stderr, err),
+            ],
             log: Some(log),
             directory,
             cgroup: launch.cgroup,
@@ -99,7 +111,8 @@ impl Container {
     /// Takes the report of the child that starts it, which has ended or is about to. On an error nothing of the
     /// container is left, and its record says so.
     pub(super) fn take_report(&mut self, cgroups: &Cgroups) -> Result<(), String> {
-        let Phase::Starting { helper, report } = std::mem::replace(&mut self.phase, Phase::Ended) else {
+        let Phase::Starting { helper, report } = std::mem::replace(&mut self.phase, Phase::Ended)
+        else {
             return Ok(());
         };
         let mut bytes = Vec::new();
@@ -108,9 +121,13 @@ impl Container {
         let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(helper), None);
         let started = read
             .map_err(|e| format!("read a report: {e}"))
-            .and_then(|_| serde_json::from_slice::<Report>(&bytes).unwrap_or(Err("the start was interrupted".into())))
+            .and_then(|_| {
+                serde_json::from_slice::<Report>(&bytes)
+                    .unwrap_or(Err("the start was interrupted".into()))
+            })
             .and_then(|pid| {
-                let number = rustix::process::Pid::from_raw(pid).ok_or("libcontainer gave no process id")?;
+                let number =
+                    rustix::process::Pid::from_raw(pid).ok_or("libcontainer gave no process id")?;
                 let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty())
                     .map_err(|e| format!("open a pidfd: {e}"))?;
                 Ok((pid, pidfd))
@@ -123,7 +140,10 @@ impl Container {
                 Ok(())
             }
             Err(reason) => {
-                self.end(cgroups, RunRecord::not_started(reason.clone(), Timestamp::now()));
+                self.end(
+                    cgroups,
+                    RunRecord::not_started(reason.clone(), Timestamp::now()),
+                );
                 Err(reason)
             }
         }
@@ -134,12 +154,17 @@ impl Container {
         self.killed |= signal == libc::SIGKILL;
         match &self.phase {
             Phase::Running { pid, .. } => match sys::kill_child(*pid, signal) {
-                Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(format!("signal {signal}: {error}")),
+                Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                    Err(format!("signal {signal}: {error}"))
+                }
                 _ => Ok(()),
             },
             Phase::Starting { helper, .. } if signal == libc::SIGKILL => {
                 let _ = sys::kill_child(*helper, signal); // has just ended
-                cgroups.kill(&self.cgroup, PATIENCE).map(drop).map_err(|e| format!("kill: {e}"))
+                cgroups
+                    .kill(&self.cgroup, PATIENCE)
+                    .map(drop)
+                    .map_err(|e| format!("kill: {e}"))
             }
             Phase::Starting { .. } | Phase::Ended => Ok(()),
         }
@@ -193,7 +218,10 @@ impl Container {
 
     /// Unmounts and removes what only a living container needs.
     pub(super) fn tidy(&self, cgroups: &Cgroups) {
-        let tidied = self.bundle.remove().and_then(|()| cgroups.remove(&self.cgroup));
+        let tidied = self
+            .bundle
+            .remove()
+            .and_then(|()| cgroups.remove(&self.cgroup));
         if let Err(error) = tidied {
             eprintln!("shim: container {}: tidy: {error}", self.id);
         }
@@ -219,7 +247,10 @@ impl Container {
 /// The name that programs in the pod see.
 fn hostname(sandbox: &SandboxRecord) -> String {
     if sandbox.config.host_network {
-        rustix::system::uname().nodename().to_string_lossy().into_owned()
+        rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned()
     } else {
         sandbox.config.hostname.clone()
     }
@@ -231,5 +262,7 @@ fn pipe(flags: PipeFlags) -> Result<(OwnedFd, OwnedFd), String> {
 
 /// A container's standard input.
 pub(super) fn dev_null() -> Result<OwnedFd, String> {
-    fs::File::open("/dev/null").map(OwnedFd::from).map_err(|e: io::Error| format!("open /dev/null: {e}"))
+    fs::File::open("/dev/null")
+        .map(OwnedFd::from)
+        .map_err(|e: io::Error| format!("open /dev/null: {e}"))
 }

@@ -61,8 +61,17 @@ impl Lines {
     }
 
     fn emit(&mut self, tag: u8, rest: &[u8], stamp: &str, out: &mut Vec<u8>) {
-        for part in [stamp.as_bytes(), b" ", self.name.text().as_bytes(), b" ", &[tag], b" ", &self.pending, rest, b"\n"]
-        {
+        for part in [
+            stamp.as_bytes(),
+            b" ",
+            self.name.text().as_bytes(),
+            b" ",
+            &[tag],
+            b" ",
+            &self.pending,
+            rest,
+            b"\n",
+        ] {
             out.extend_from_slice(part);
         }
         // Given back, not kept: most containers write short lines most of the time.
@@ -87,7 +96,13 @@ pub(super) struct Log {
 impl Stream {
     /// Reads from `pipe`, which must not block.
     pub(super) fn new(name: StreamName, pipe: OwnedFd) -> Self {
-        Self { pipe, lines: Lines { name, pending: Vec::new() } }
+        Self {
+            pipe,
+            lines: Lines {
+                name,
+                pending: Vec::new(),
+            },
+        }
     }
 
     /// Moves what the pipe holds into `log`, a limited amount at a time. `false`: the stream has ended.
@@ -143,7 +158,10 @@ impl Log {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        Ok(Self { file: OpenOptions::new().append(true).create(true).open(path)?, out: Vec::new() })
+        Ok(Self {
+            file: OpenOptions::new().append(true).create(true).open(path)?,
+            out: Vec::new(),
+        })
     }
 
     /// A full disk loses log lines, not the container: a pipe that is not read would stop it.
@@ -167,18 +185,26 @@ mod tests {
     const STAMP: &str = "2026-01-02T03:04:05.000000006Z";
 
     fn fed(chunks: &[&[u8]]) -> String {
-        let mut lines = Lines { name: StreamName::Stdout, pending: Vec::new() };
+        let mut lines = Lines {
+            name: StreamName::Stdout,
+            pending: Vec::new(),
+        };
         let mut out = Vec::new();
         for chunk in chunks {
             lines.feed(chunk, STAMP, &mut out);
         }
         lines.finish(STAMP, &mut out);
-        String::from_utf8(out).expect("ASCII in, ASCII out").replace(STAMP, "T")
+        String::from_utf8(out)
+            .expect("ASCII in, ASCII out")
+            .replace(STAMP, "T")
     }
 
     #[test]
     fn lines_are_found_across_reads() {
-        assert_eq!(fed(&[b"a\nb", b"c\n\n", b"end"]), "T stdout F a\nT stdout F bc\nT stdout F \nT stdout F end\n");
+        assert_eq!(
+            fed(&[b"a\nb", b"c\n\n", b"end"]),
+            "T stdout F a\nT stdout F bc\nT stdout F \nT stdout F end\n"
+        );
         assert_eq!(fed(&[]), "");
     }
 

@@ -65,12 +65,21 @@ fn prepare(directory: &Path) -> Result<server::Server, pod::Failure> {
     let cgroups = Cgroups::find().map_err(|e| ("find the cgroups", e))?;
     pod::enter(&record, directory, &cgroups)?;
     let listener = protocol::listen(&directory.join(SHIM_SOCKET)).map_err(|e| ("listen", e))?;
-    let identity = ProcessIdentity::of(std::process::id().cast_signed()).map_err(|e| ("find itself", e))?;
+    let identity =
+        ProcessIdentity::of(std::process::id().cast_signed()).map_err(|e| ("find itself", e))?;
     record::write(&directory.join(SHIM_FILE), &identity).map_err(|e| ("write its identity", e))?;
-    let server = server::Server::new(directory, record, cgroups, listener).map_err(|e| ("set up", e))?;
+    let server =
+        server::Server::new(directory, record, cgroups, listener).map_err(|e| ("set up", e))?;
     // Standard output is the daemon's; it must not be held open, nor be what containers' mistakes go to.
-    std::io::stdout().write_all(READY.as_bytes()).and_then(|()| std::io::stdout().flush()).map_err(|e| ("report", e))?;
-    let null = File::options().read(true).write(true).open("/dev/null").map_err(|e| ("open /dev/null", e))?;
+    std::io::stdout()
+        .write_all(READY.as_bytes())
+        .and_then(|()| std::io::stdout().flush())
+        .map_err(|e| ("report", e))?;
+    let null = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(|e| ("open /dev/null", e))?;
     rustix::stdio::dup2_stdout(&null).map_err(|e| ("leave standard output", e.into()))?;
     Ok(server)
 }

@@ -20,7 +20,9 @@ pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path)
     for (index, layer) in lower.iter().enumerate() {
         match rustix::mount::fsconfig_set_string(&fs, "lowerdir+", layer.as_path()) {
             // Linux before 6.8 does not know layers one by one.
-            Err(rustix::io::Errno::INVAL) if index == 0 => return mount_in_one_line(lower, upper, work, target),
+            Err(rustix::io::Errno::INVAL) if index == 0 => {
+                return mount_in_one_line(lower, upper, work, target);
+            }
             other => other.map_err(|e| at(layer, e))?,
         }
     }
@@ -28,13 +30,25 @@ pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path)
     rustix::mount::fsconfig_set_string(&fs, "workdir", work).map_err(|e| at(work, e))?;
     rustix::mount::fsconfig_set_flag(&fs, "volatile")?;
     rustix::mount::fsconfig_create(&fs)?;
-    let mount = rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-    rustix::mount::move_mount(&mount, "", rustix::fs::CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    let mount =
+        rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    rustix::mount::move_mount(
+        &mount,
+        "",
+        rustix::fs::CWD,
+        target,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )?;
     Ok(())
 }
 
 /// mount(2) takes at most a page of options, so the layers are named relative to the directory they share.
-fn mount_in_one_line(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> io::Result<()> {
+fn mount_in_one_line(
+    lower: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    target: &Path,
+) -> io::Result<()> {
     let shared = shared_ancestor(lower);
     let mut options = b"lowerdir=".to_vec();
     for (index, layer) in lower.iter().enumerate() {
@@ -49,16 +63,29 @@ fn mount_in_one_line(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path
     }
     options.extend_from_slice(b",volatile");
     if options.len() >= 4096 {
-        return Err(io::Error::other(format!("{} layers are too many for this kernel", lower.len())));
+        return Err(io::Error::other(format!(
+            "{} layers are too many for this kernel",
+            lower.len()
+        )));
     }
     std::env::set_current_dir(&shared)?;
     let options = CString::new(options)?;
-    rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), Some(options.as_c_str()))?;
+    rustix::mount::mount(
+        "overlay",
+        target,
+        "overlay",
+        MountFlags::empty(),
+        Some(options.as_c_str()),
+    )?;
     Ok(())
 }
 
 fn shared_ancestor(paths: &[PathBuf]) -> PathBuf {
-    let mut shared = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new("/")).to_path_buf();
+    let mut shared = paths
+        .first()
+        .and_then(|path| path.parent())
+        .unwrap_or(Path::new("/"))
+        .to_path_buf();
     while !paths.iter().all(|path| path.starts_with(&shared)) && shared.pop() {}
     shared
 }
@@ -85,7 +112,8 @@ mod tests {
 
     #[test]
     fn layers_are_named_from_the_directory_they_share() {
-        let of = |paths: &[&str]| shared_ancestor(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+        let of =
+            |paths: &[&str]| shared_ancestor(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
         assert_eq!(of(&["/l/a/diff", "/l/b/diff"]), Path::new("/l"));
         assert_eq!(of(&["/l/a"]), Path::new("/l"));
         assert_eq!(of(&["/l/a", "/m/b"]), Path::new("/"));

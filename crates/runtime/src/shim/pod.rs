@@ -25,11 +25,19 @@ pub(super) type Failure = (&'static str, io::Error);
 pub(super) fn detach() -> Result<(), Failure> {
     nix::unistd::setsid().map_err(|e| ("start a session", e.into()))?;
     let this = rustix::process::getpid();
-    rustix::process::set_child_subreaper(Some(this)).map_err(|e| ("become a subreaper", e.into()))?;
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
+    rustix::process::set_child_subreaper(Some(this))
+        .map_err(|e| ("become a subreaper", e.into()))?;
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+    ] {
         sys::disregard(signal).map_err(|e| ("set a signal handler", e.into()))?;
     }
-    nix::sys::signal::SigSet::empty().thread_set_mask().map_err(|e| ("clear the signal mask", e.into()))?;
+    nix::sys::signal::SigSet::empty()
+        .thread_set_mask()
+        .map_err(|e| ("clear the signal mask", e.into()))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     guard_from_oom();
     Ok(())
@@ -42,8 +50,14 @@ fn guard_from_oom() {
 }
 
 /// Moves this process into the pod's cgroup and into new namespaces.
-pub(super) fn enter(record: &SandboxRecord, directory: &Path, cgroups: &Cgroups) -> Result<(), Failure> {
-    cgroups.join(&format!("{}/{SHIM_GROUP}", record.cgroup)).map_err(|e| ("join the pod's cgroup", e))?;
+pub(super) fn enter(
+    record: &SandboxRecord,
+    directory: &Path,
+    cgroups: &Cgroups,
+) -> Result<(), Failure> {
+    cgroups
+        .join(&format!("{}/{SHIM_GROUP}", record.cgroup))
+        .map_err(|e| ("join the pod's cgroup", e))?;
     let own = !record.config.host_network;
     let mut namespaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC;
     if own {
@@ -52,11 +66,16 @@ pub(super) fn enter(record: &SandboxRecord, directory: &Path, cgroups: &Cgroups)
     nix::sched::unshare(namespaces).map_err(|e| ("make namespaces", e.into()))?;
     private_mounts()?;
     if own {
-        rustix::system::sethostname(record.config.hostname.as_bytes()).map_err(|e| ("set the host name", e.into()))?;
+        rustix::system::sethostname(record.config.hostname.as_bytes())
+            .map_err(|e| ("set the host name", e.into()))?;
         sys::loopback_up().map_err(|e| ("set up the loopback interface", e))?;
         // As containerd does: in a network of one's own the low ports and ping belong to everyone.
-        for (name, value) in [("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 2147483647")] {
-            fs::write(format!("/proc/sys/net/ipv4/{name}"), value).map_err(|e| ("open the low ports", e))?;
+        for (name, value) in [
+            ("ip_unprivileged_port_start", "0"),
+            ("ping_group_range", "0 2147483647"),
+        ] {
+            fs::write(format!("/proc/sys/net/ipv4/{name}"), value)
+                .map_err(|e| ("open the low ports", e))?;
         }
     }
     for (name, value) in &record.config.sysctls {
@@ -85,9 +104,13 @@ fn shared_memory(path: &Path) -> Result<(), Failure> {
 /// Only what belongs to the pod's own namespaces may be set: the rest is the host's.
 fn set_sysctl(name: &str, value: &str, own_network: bool) -> io::Result<()> {
     const IPC: &[&str] = &["kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."];
-    let namespaced = (own_network && name.starts_with("net.")) || IPC.iter().any(|prefix| name.starts_with(prefix));
+    let namespaced = (own_network && name.starts_with("net."))
+        || IPC.iter().any(|prefix| name.starts_with(prefix));
     if !namespaced || name.contains("..") || name.contains('/') {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is not a parameter of the pod")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{name:?} is not a parameter of the pod"),
+        ));
     }
     fs::write(Path::new("/proc/sys").join(name.replace('.', "/")), value)
         .map_err(|e| io::Error::new(e.kind(), format!("{name}={value}: {e}")))
@@ -99,9 +122,18 @@ mod tests {
 
     #[test]
     fn the_hosts_parameters_are_out_of_reach() {
-        for name in ["kernel.hostname", "vm.swappiness", "net..ipv4", "net.ipv4/../../kernel.panic", "kernel.core_pattern"]
-        {
-            assert!(set_sysctl(name, "1", true).is_err_and(|e| e.to_string().contains("not a parameter")), "{name}");
+        for name in [
+            "kernel.hostname",
+            "vm.swappiness",
+            "net..ipv4",
+            "net.ipv4/../../kernel.panic",
+            "kernel.core_pattern",
+        ] {
+            assert!(
+                set_sysctl(name, "1", true)
+                    .is_err_and(|e| e.to_string().contains("not a parameter")),
+                "{name}"
+            );
         }
         assert!(set_sysctl("net.ipv4.ip_forward", "0", false).is_err());
     }

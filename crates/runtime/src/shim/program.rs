@@ -40,16 +40,28 @@ impl Executor for Program {
 
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
         let (name, path) = wanted(spec);
-        let args = spec.process().as_ref().and_then(|process| process.args().clone()).unwrap_or_default();
+        let args = spec
+            .process()
+            .as_ref()
+            .and_then(|process| process.args().clone())
+            .unwrap_or_default();
         let execute = || -> Result<(), String> {
             let file = find(&name, &path)?;
             let nul = |_| "an argument contains a zero byte".to_owned();
             let file = CString::new(file.into_os_string().into_encoded_bytes()).map_err(nul)?;
-            let args = args.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>().map_err(nul)?;
+            let args = args
+                .into_iter()
+                .map(CString::new)
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(nul)?;
             // Rust's start-up ignores SIGPIPE, and a daemon may have been started with signals blocked.
             crate::sys::restore_default(Signal::SIGPIPE).map_err(|e| e.desc().to_owned())?;
-            SigSet::empty().thread_set_mask().map_err(|e| e.desc().to_owned())?;
-            nix::unistd::execv(&file, &args).map(|_| ()).map_err(|e| std::io::Error::from(e).go_like())
+            SigSet::empty()
+                .thread_set_mask()
+                .map_err(|e| e.desc().to_owned())?;
+            nix::unistd::execv(&file, &args)
+                .map(|_| ())
+                .map_err(|e| std::io::Error::from(e).go_like())
         };
         execute().map_err(|reason| {
             let reason = format!("exec {name}: {reason}");
@@ -61,7 +73,11 @@ impl Executor for Program {
 
 fn wanted(spec: &Spec) -> (String, String) {
     let process = spec.process().as_ref();
-    let name = process.and_then(|p| p.args().as_ref()).and_then(|args| args.first()).cloned().unwrap_or_default();
+    let name = process
+        .and_then(|p| p.args().as_ref())
+        .and_then(|args| args.first())
+        .cloned()
+        .unwrap_or_default();
     let path = process
         .and_then(|p| p.env().as_ref())
         .and_then(|env| env.iter().find_map(|entry| entry.strip_prefix("PATH=")))
@@ -72,7 +88,8 @@ fn wanted(spec: &Spec) -> (String, String) {
 /// The file that `name` means, or why there is none, in the words users know from runc.
 fn find(name: &str, path: &str) -> Result<PathBuf, String> {
     let executable = |file: &Path| -> Result<(), String> {
-        let metadata = std::fs::metadata(file).map_err(|e| format!("stat {}: {}", file.display(), e.go_like()))?;
+        let metadata = std::fs::metadata(file)
+            .map_err(|e| format!("stat {}: {}", file.display(), e.go_like()))?;
         if metadata.is_dir() {
             Err("is a directory".into())
         } else if metadata.permissions().mode() & 0o111 == 0 {
@@ -85,7 +102,10 @@ fn find(name: &str, path: &str) -> Result<PathBuf, String> {
         return executable(Path::new(name)).map(|()| PathBuf::from(name));
     }
     let mut reason = "executable file not found in $PATH".to_owned();
-    for directory in path.split(':').filter(|directory| !directory.is_empty() && !name.is_empty()) {
+    for directory in path
+        .split(':')
+        .filter(|directory| !directory.is_empty() && !name.is_empty())
+    {
         let file = Path::new(directory).join(name);
         match executable(&file) {
             Ok(()) => return Ok(file),
@@ -155,10 +175,19 @@ mod tests {
     fn a_missing_program_is_named_as_runc_names_it() {
         let dir = tempfile::tempdir().expect("tempdir");
         let path = dir.path().to_str().expect("UTF-8");
-        assert_eq!(find("serve", path), Err("executable file not found in $PATH".into()));
-        assert_eq!(find("", path), Err("executable file not found in $PATH".into()));
+        assert_eq!(
+            find("serve", path),
+            Err("executable file not found in $PATH".into())
+        );
+        assert_eq!(
+            find("", path),
+            Err("executable file not found in $PATH".into())
+        );
         let absolute = format!("{path}/serve");
-        assert_eq!(find(&absolute, ""), Err(format!("stat {absolute}: no such file or directory")));
+        assert_eq!(
+            find(&absolute, ""),
+            Err(format!("stat {absolute}: no such file or directory"))
+        );
         std::fs::write(&absolute, "").expect("write");
         assert_eq!(find("serve", path), Err("permission denied".into()));
         assert_eq!(find(path, ""), Err("is a directory".into()));

@@ -100,7 +100,10 @@ impl Server {
                 }
             }
             if let Some(ticket) = self.closing
-                && self.containers.values().all(|c| matches!(c.phase, Phase::Ended))
+                && self
+                    .containers
+                    .values()
+                    .all(|c| matches!(c.phase, Phase::Ended))
             {
                 self.answer(ticket, Ok(Answer::Done));
                 return Ok(());
@@ -114,7 +117,11 @@ impl Server {
         let mut names = vec![Ready::Listener];
         let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
         for (id, peer) in &self.peers {
-            let interest = if peer.outbox.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+            let interest = if peer.outbox.is_empty() {
+                PollFlags::IN
+            } else {
+                PollFlags::IN | PollFlags::OUT
+            };
             names.push(Ready::Peer(*id));
             fds.push(PollFd::new(&peer.stream, interest));
         }
@@ -142,22 +149,38 @@ impl Server {
                 Err(error) => return Err(error.into()),
             }
         }
-        let ready = fds.iter().map(|fd| !fd.revents().is_empty()).collect::<Vec<_>>();
-        Ok(names.into_iter().zip(ready).filter_map(|(name, ready)| ready.then_some(name)).collect())
+        let ready = fds
+            .iter()
+            .map(|fd| !fd.revents().is_empty())
+            .collect::<Vec<_>>();
+        Ok(names
+            .into_iter()
+            .zip(ready)
+            .filter_map(|(name, ready)| ready.then_some(name))
+            .collect())
     }
 
     fn accept(&mut self) {
         // Gone again before we looked, or out of descriptors: whoever it was will try again.
-        let Ok((stream, _)) = self.listener.accept() else { return };
+        let Ok((stream, _)) = self.listener.accept() else {
+            return;
+        };
         if stream.set_nonblocking(true).is_ok() {
-            let peer = Peer { stream, inbox: Vec::new(), outbox: Vec::new(), gone: false };
+            let peer = Peer {
+                stream,
+                inbox: Vec::new(),
+                outbox: Vec::new(),
+                gone: false,
+            };
             self.peers.insert(self.next_slot, peer);
             self.next_slot += 1;
         }
     }
 
     fn serve(&mut self, id: u32) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
         peer.flush();
         loop {
             match rustix::io::read(&peer.stream, &mut self.buffer[..]) {
@@ -193,7 +216,10 @@ impl Server {
     fn call(&mut self, ticket: Ticket, call: Call) {
         let result = match call {
             Call::List => Ok(Answer::Containers(
-                self.containers.values().map(|c| (c.id.clone(), c.run.clone())).collect(),
+                self.containers
+                    .values()
+                    .map(|c| (c.id.clone(), c.run.clone()))
+                    .collect(),
             )),
             Call::Start { container } => match self.start(ticket, &container) {
                 Ok(()) => return, // answered when it runs or cannot
@@ -209,7 +235,10 @@ impl Server {
             },
             Call::Forget { container } => {
                 if let Some(slot) = self.slot(&container)
-                    && self.containers.get(&slot).is_some_and(|c| matches!(c.phase, Phase::Ended))
+                    && self
+                        .containers
+                        .get(&slot)
+                        .is_some_and(|c| matches!(c.phase, Phase::Ended))
                 {
                     self.containers.remove(&slot);
                 }
@@ -229,7 +258,10 @@ impl Server {
     }
 
     fn slot(&self, id: &ContainerId) -> Option<u32> {
-        self.containers.iter().find(|(_, container)| container.id == *id).map(|(slot, _)| *slot)
+        self.containers
+            .iter()
+            .find(|(_, container)| container.id == *id)
+            .map(|(slot, _)| *slot)
     }
 
     fn start(&mut self, ticket: Ticket, id: &ContainerId) -> Result<(), String> {
@@ -247,7 +279,9 @@ impl Server {
     }
 
     fn reported(&mut self, slot: u32) {
-        let Some(container) = self.containers.get_mut(&slot) else { return };
+        let Some(container) = self.containers.get_mut(&slot) else {
+            return;
+        };
         let outcome = container.take_report(&self.cgroups);
         self.changed(slot);
         if let Some(ticket) = self.starters.remove(&slot) {
@@ -280,9 +314,12 @@ impl Server {
                     return;
                 }
             };
-            let Some(ended) = status.pid().map(nix::unistd::Pid::as_raw) else { continue };
+            let Some(ended) = status.pid().map(nix::unistd::Pid::as_raw) else {
+                continue;
+            };
             let slot = self.containers.iter().find_map(|(slot, container)| {
-                matches!(container.phase, Phase::Running { pid, .. } if pid == ended).then_some(*slot)
+                matches!(container.phase, Phase::Running { pid, .. } if pid == ended)
+                    .then_some(*slot)
             });
             if let Some(slot) = slot
                 && let Some(container) = self.containers.get_mut(&slot)
@@ -297,8 +334,13 @@ impl Server {
     }
 
     fn changed(&mut self, slot: u32) {
-        let Some(container) = self.containers.get(&slot) else { return };
-        let message = Message::Changed { container: container.id.clone(), run: container.run.clone() };
+        let Some(container) = self.containers.get(&slot) else {
+            return;
+        };
+        let message = Message::Changed {
+            container: container.id.clone(),
+            run: container.run.clone(),
+        };
         let line = protocol::encode(&message);
         for peer in self.peers.values_mut() {
             peer.send(&line);
@@ -307,7 +349,10 @@ impl Server {
 
     fn answer(&mut self, ticket: Ticket, result: Result<Answer, String>) {
         if let Some(peer) = self.peers.get_mut(&ticket.peer) {
-            peer.send(&protocol::encode(&Message::Answer { number: ticket.number, result }));
+            peer.send(&protocol::encode(&Message::Answer {
+                number: ticket.number,
+                result,
+            }));
         }
     }
 }
@@ -321,7 +366,11 @@ impl Peer {
 
     fn flush(&mut self) {
         while !self.outbox.is_empty() {
-            match rustix::net::send(&self.stream, &self.outbox, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            match rustix::net::send(
+                &self.stream,
+                &self.outbox,
+                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+            ) {
                 Ok(count) => {
                     self.outbox.drain(..count);
                 }

@@ -36,7 +36,10 @@ pub(super) struct Stdio {
 impl Bundle {
     /// The bundle of container `id` below `state`.
     pub(super) fn new(state: &Path, id: &str) -> Self {
-        Self { directory: state.join("bundles").join(id), id: id.to_owned() }
+        Self {
+            directory: state.join("bundles").join(id),
+            id: id.to_owned(),
+        }
     }
 
     /// Where its root file system is mounted.
@@ -60,10 +63,16 @@ impl Bundle {
     pub(super) fn mount(&self, launch: &Launch) -> Result<(), String> {
         let rootfs = self.rootfs();
         for directory in [&rootfs, &self.notes()] {
-            fs::create_dir_all(directory).map_err(|e| format!("make {}: {e}", directory.display()))?;
+            fs::create_dir_all(directory)
+                .map_err(|e| format!("make {}: {e}", directory.display()))?;
         }
-        overlay::mount(&launch.lower_dirs, &launch.upper_dir, &launch.work_dir, &rootfs)
-            .map_err(|e| format!("failed to mount the root file system: {e}"))
+        overlay::mount(
+            &launch.lower_dirs,
+            &launch.upper_dir,
+            &launch.work_dir,
+            &rootfs,
+        )
+        .map_err(|e| format!("failed to mount the root file system: {e}"))
     }
 
     /// libcontainer's own directory.
@@ -84,7 +93,11 @@ impl Bundle {
         let rootfs = self.rootfs();
         for mount in &launch.mounts {
             fs::metadata(&mount.host_path).map_err(|e| {
-                format!("failed to mount {:?} at {:?}: {e}", mount.host_path, mount.container_path)
+                format!(
+                    "failed to mount {} at {}: {e}",
+                    mount.host_path.display(),
+                    mount.container_path.display()
+                )
             })?;
         }
         let identity = identity(launch, &rootfs)?;
@@ -98,22 +111,33 @@ impl Bundle {
             shared_memory,
             cgroups,
             identity: &identity,
-            limits_swap: launch.cgroup.rsplit_once('/').is_some_and(|(pod, _)| cgroups.limits_swap(pod)),
+            limits_swap: launch
+                .cgroup
+                .rsplit_once('/')
+                .is_some_and(|(pod, _)| cgroups.limits_swap(pod)),
         };
         let spec = spec::build(launch, &around)?;
-        spec.save(self.directory.join("config.json")).map_err(|e| format!("write config.json: {e}"))?;
+        spec.save(self.directory.join("config.json"))
+            .map_err(|e| format!("write config.json: {e}"))?;
         self.run(stdio)
     }
 
     fn run(&self, stdio: Stdio) -> Result<i32, String> {
-        let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("make a pipe: {e}"));
+        let pipe =
+            || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|e| format!("make a pipe: {e}"));
         let (heard, failure) = pipe()?;
-        let witness = Witness { failure: failure.try_clone().map_err(|e| format!("duplicate a pipe: {e}"))? };
+        let witness = Witness {
+            failure: failure
+                .try_clone()
+                .map_err(|e| format!("duplicate a pipe: {e}"))?,
+        };
         let failure = Rc::new(failure);
         let outcome = tracing::subscriber::with_default(witness, || {
             let mut container = ContainerBuilder::new(self.id.clone(), SyscallType::default())
                 .with_root_path(self.notes())?
-                .with_executor(Program { failure: Rc::clone(&failure) })
+                .with_executor(Program {
+                    failure: Rc::clone(&failure),
+                })
                 .with_stdin(stdio.stdin)
                 .with_stdout(stdio.stdout)
                 .with_stderr(stdio.stderr)
@@ -129,15 +153,23 @@ impl Bundle {
         // The init process holds the last other end until it executes the program or dies.
         drop(failure);
         let mut remarks = String::new();
-        fs::File::from(heard).read_to_string(&mut remarks).map_err(|e| format!("read a pipe: {e}"))?;
+        fs::File::from(heard)
+            .read_to_string(&mut remarks)
+            .map_err(|e| format!("read a pipe: {e}"))?;
         if let Some(reason) = remarks.lines().find_map(|line| line.strip_prefix(REASON)) {
-            return Err(format!("unable to start container process: error during container init: {reason}"));
+            return Err(format!(
+                "unable to start container process: error during container init: {reason}"
+            ));
         }
         match outcome {
             Ok(Some(pid)) => Ok(pid),
             Ok(None) => Err("libcontainer gave no process id".into()),
             Err(error) => {
-                let detail = remarks.lines().next().map(|line| format!(" ({line})")).unwrap_or_default();
+                let detail = remarks
+                    .lines()
+                    .next()
+                    .map(|line| format!(" ({line})"))
+                    .unwrap_or_default();
                 Err(format!("unable to create container: {error}{detail}"))
             }
         }
@@ -155,7 +187,12 @@ fn identity(launch: &Launch, rootfs: &Path) -> Result<user::Identity, String> {
     let passwd = read("/etc/passwd")?.unwrap_or_default();
     let group = read("/etc/group")?.unwrap_or_default();
     let identity = user::resolve(&launch.image_user, launch.user.as_ref(), &passwd, &group)?;
-    if identity.uid == 0 && launch.user.as_ref().is_some_and(|user| user.run_as_non_root) {
+    if identity.uid == 0
+        && launch
+            .user
+            .as_ref()
+            .is_some_and(|user| user.run_as_non_root)
+    {
         return Err("container has runAsNonRoot and image will run as root".into());
     }
     Ok(identity)

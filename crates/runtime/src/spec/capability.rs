@@ -85,9 +85,11 @@ pub(super) fn chosen(
     let mut set: HashSet<_> = match (has_all(drop), has_all(add)) {
         (true, _) => HashSet::new(),
         (false, true) => all(),
-        (false, false) => {
-            DEFAULT.iter().copied().filter(|c| devices_guarded || *c != Capability::Mknod).collect()
-        }
+        (false, false) => DEFAULT
+            .iter()
+            .copied()
+            .filter(|c| devices_guarded || *c != Capability::Mknod)
+            .collect(),
     };
     for name in add.iter().filter(|name| !name.eq_ignore_ascii_case("all")) {
         set.insert(parse(name)?);
@@ -103,14 +105,24 @@ pub(super) fn chosen(
 pub(super) fn that_we_have(set: &HashSet<Capability>) -> Result<HashSet<Capability>, String> {
     let path = "/proc/self/status";
     let status = std::fs::read_to_string(path).map_err(|e| format!("read {path}: {e}"))?;
-    let permitted = status.lines().find_map(|line| line.strip_prefix("CapPrm:")).unwrap_or_default().trim();
+    let permitted = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapPrm:"))
+        .unwrap_or_default()
+        .trim();
     let permitted = u64::from_str_radix(permitted, 16).map_err(|e| format!("{path}: {e}"))?;
-    Ok(ALL.iter().enumerate().filter(|(n, c)| permitted >> n & 1 == 1 && set.contains(c)).map(|(_, c)| *c).collect())
+    Ok(ALL
+        .iter()
+        .enumerate()
+        .filter(|(n, c)| permitted >> n & 1 == 1 && set.contains(c))
+        .map(|(_, c)| *c)
+        .collect())
 }
 
 fn parse(name: &str) -> Result<Capability, String> {
     let upper = name.to_ascii_uppercase();
-    Capability::from_str(upper.strip_prefix("CAP_").unwrap_or(&upper)).map_err(|_| format!("unknown capability {name:?}"))
+    Capability::from_str(upper.strip_prefix("CAP_").unwrap_or(&upper))
+        .map_err(|_| format!("unknown capability {name:?}"))
 }
 
 #[cfg(test)]
@@ -125,10 +137,17 @@ mod tests {
     #[test]
     fn all_is_applied_before_single_ones() {
         assert_eq!(chosen_of(&[], &[]).len(), 14);
-        assert!(!chosen(&[], &[], false).expect("no names").contains(&Capability::Mknod));
+        assert!(
+            !chosen(&[], &[], false)
+                .expect("no names")
+                .contains(&Capability::Mknod)
+        );
         assert!(chosen_of(&["NET_ADMIN"], &["MKNOD"]).contains(&Capability::NetAdmin));
         assert!(!chosen_of(&["NET_ADMIN"], &["MKNOD"]).contains(&Capability::Mknod));
-        assert_eq!(chosen_of(&["CHOWN"], &["ALL"]), HashSet::from([Capability::Chown]));
+        assert_eq!(
+            chosen_of(&["CHOWN"], &["ALL"]),
+            HashSet::from([Capability::Chown])
+        );
         let nearly = chosen_of(&["ALL"], &["cap_chown"]);
         assert_eq!(nearly.len(), ALL.len() - 1);
         assert!(chosen(&["FLY".into()], &[], true).is_err());

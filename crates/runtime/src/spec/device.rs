@@ -3,7 +3,9 @@
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType};
+use oci_spec::runtime::{
+    LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
+};
 
 /// Everything, or nothing but what libcontainer adds for every container (null, zero, full, random, tty, pts, …).
 pub(super) fn rule(allow: bool) -> Result<LinuxDeviceCgroup, String> {
@@ -31,7 +33,9 @@ fn below(directory: &Path, devices: &mut Vec<LinuxDevice>) -> Result<(), String>
         if OWN.iter().any(|own| entry.file_name() == *own) {
             continue;
         }
-        let Ok(metadata) = entry.metadata() else { continue }; // unplugged meanwhile
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        }; // unplugged meanwhile
         let kind = metadata.file_type();
         if kind.is_dir() {
             below(&entry.path(), devices)?;
@@ -40,7 +44,11 @@ fn below(directory: &Path, devices: &mut Vec<LinuxDevice>) -> Result<(), String>
             devices.push(
                 LinuxDeviceBuilder::default()
                     .path(entry.path())
-                    .typ(if kind.is_char_device() { LinuxDeviceType::C } else { LinuxDeviceType::B })
+                    .typ(if kind.is_char_device() {
+                        LinuxDeviceType::C
+                    } else {
+                        LinuxDeviceType::B
+                    })
                     .major(i64::from(rustix::fs::major(number)))
                     .minor(i64::from(rustix::fs::minor(number)))
                     .file_mode(metadata.mode() & 0o7777)

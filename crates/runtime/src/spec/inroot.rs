@@ -21,7 +21,13 @@ impl Root {
 
     fn resolve(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        Ok(rustix::fs::openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+        Ok(rustix::fs::openat2(
+            &self.0,
+            path,
+            flags | OFlags::CLOEXEC,
+            Mode::empty(),
+            resolve,
+        )?)
     }
 
     /// The content of a regular file; `None` if there is none.
@@ -29,7 +35,12 @@ impl Root {
         // Non-blocking: a pipe in its place must not stop us.
         let file = match self.resolve(Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK) {
             Ok(fd) => std::fs::File::from(fd),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -53,7 +64,10 @@ impl Root {
         for part in path.components() {
             match part {
                 Component::Normal(name) => {
-                    let parent = self.resolve(&Path::new("/").join(&so_far), OFlags::PATH | OFlags::DIRECTORY)?;
+                    let parent = self.resolve(
+                        &Path::new("/").join(&so_far),
+                        OFlags::PATH | OFlags::DIRECTORY,
+                    )?;
                     match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
                         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
                         Err(error) => return Err(error.into()),
@@ -67,12 +81,15 @@ impl Root {
             }
         }
         let end = Path::new("/").join(&so_far);
-        self.resolve(&end, OFlags::PATH | OFlags::DIRECTORY).map(drop)
+        self.resolve(&end, OFlags::PATH | OFlags::DIRECTORY)
+            .map(drop)
     }
 
     /// Removes the empty file or directory at `path`; anything with content stays.
     pub(crate) fn remove_if_empty(&self, path: &Path) -> io::Result<()> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(());
+        };
         let parent = self.resolve(parent, OFlags::PATH | OFlags::DIRECTORY)?;
         let stat = rustix::fs::statat(&parent, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
         let removal = match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
@@ -105,7 +122,9 @@ mod tests {
         assert_eq!(root_dir.read("/etc/passwd").expect("read"), None);
         assert!(root_dir.make_directory(Path::new("/var/data")).is_err());
         assert!(!outside.join("data").exists());
-        root_dir.make_directory(Path::new("/srv/a/../b")).expect("mkdir");
+        root_dir
+            .make_directory(Path::new("/srv/a/../b"))
+            .expect("mkdir");
         assert!(root.join("srv/b").is_dir());
     }
 }

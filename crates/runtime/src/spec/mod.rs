@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
     LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxMemoryBuilder, LinuxNamespace,
-    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, Process,
-    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources,
+    LinuxResourcesBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
 use crate::cgroup::Cgroups;
@@ -49,13 +49,22 @@ const MASKED: &[&str] = &[
     "/sys/firmware",
 ];
 
-const READ_ONLY: &[&str] =
-    &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/sys/fs/cgroup"];
+const READ_ONLY: &[&str] = &[
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+    "/sys/fs/cgroup",
+];
 
 /// The specification of one container. The namespaces that it does not name (net, uts, ipc) are inherited from the
 /// shim, which made them for the pod.
 pub(crate) fn build(launch: &Launch, around: &Surroundings<'_>) -> Result<Spec, String> {
-    let mut namespaces = vec![namespace(LinuxNamespaceType::Pid)?, namespace(LinuxNamespaceType::Mount)?];
+    let mut namespaces = vec![
+        namespace(LinuxNamespaceType::Pid)?,
+        namespace(LinuxNamespaceType::Mount)?,
+    ];
     if around.cgroups.is_unified() {
         namespaces.push(namespace(LinuxNamespaceType::Cgroup)?);
     }
@@ -67,10 +76,15 @@ pub(crate) fn build(launch: &Launch, around: &Surroundings<'_>) -> Result<Spec, 
         .build()
         .map_err(|e| e.to_string())?;
     if launch.privileged {
-        linux.set_devices(Some(device::of_host()?)).set_masked_paths(None).set_readonly_paths(None);
+        linux
+            .set_devices(Some(device::of_host()?))
+            .set_masked_paths(None)
+            .set_readonly_paths(None);
     } else {
         let own = |paths: &[&str]| Some(paths.iter().map(|path| (*path).to_owned()).collect());
-        linux.set_masked_paths(own(MASKED)).set_readonly_paths(own(READ_ONLY));
+        linux
+            .set_masked_paths(own(MASKED))
+            .set_readonly_paths(own(READ_ONLY));
     }
     let mut spec = SpecBuilder::default()
         .version("1.1.0")
@@ -92,7 +106,10 @@ pub(crate) fn build(launch: &Launch, around: &Surroundings<'_>) -> Result<Spec, 
 }
 
 fn namespace(typ: LinuxNamespaceType) -> Result<LinuxNamespace, String> {
-    LinuxNamespaceBuilder::default().typ(typ).build().map_err(|e| e.to_string())
+    LinuxNamespaceBuilder::default()
+        .typ(typ)
+        .build()
+        .map_err(|e| e.to_string())
 }
 
 fn process(launch: &Launch, around: &Surroundings<'_>) -> Result<Process, String> {
@@ -118,7 +135,11 @@ fn process(launch: &Launch, around: &Surroundings<'_>) -> Result<Process, String
         .ambient([])
         .build()
         .map_err(|e| e.to_string())?;
-    let cwd = if launch.cwd.as_os_str().is_empty() { PathBuf::from("/") } else { launch.cwd.clone() };
+    let cwd = if launch.cwd.as_os_str().is_empty() {
+        PathBuf::from("/")
+    } else {
+        launch.cwd.clone()
+    };
     let mut process = ProcessBuilder::default()
         .terminal(false)
         .user(user)
@@ -137,8 +158,11 @@ fn process(launch: &Launch, around: &Surroundings<'_>) -> Result<Process, String
 
 /// PATH, HOME and HOSTNAME unless given; of several values of a name the last one.
 fn environment(launch: &Launch, around: &Surroundings<'_>) -> Vec<String> {
-    let mut env: Vec<(&str, &str)> =
-        vec![("PATH", DEFAULT_PATH), ("HOSTNAME", around.hostname), ("HOME", &around.identity.home)];
+    let mut env: Vec<(&str, &str)> = vec![
+        ("PATH", DEFAULT_PATH),
+        ("HOSTNAME", around.hostname),
+        ("HOME", &around.identity.home),
+    ];
     if around.hostname.is_empty() {
         env.remove(1);
     }
@@ -148,7 +172,9 @@ fn environment(launch: &Launch, around: &Surroundings<'_>) -> Vec<String> {
             None => env.push((name, value)),
         }
     }
-    env.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    env.into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
 }
 
 fn resources(launch: &Launch, around: &Surroundings<'_>) -> Result<LinuxResources, String> {
@@ -158,23 +184,35 @@ fn resources(launch: &Launch, around: &Surroundings<'_>) -> Result<LinuxResource
         .build()
         .map_err(|e| e.to_string())?;
     if let Some(limit) = wanted.memory_limit {
-        let mut memory = LinuxMemoryBuilder::default().limit(limit).build().map_err(|e| e.to_string())?;
+        let mut memory = LinuxMemoryBuilder::default()
+            .limit(limit)
+            .build()
+            .map_err(|e| e.to_string())?;
         memory.set_swap(around.limits_swap.then_some(limit));
         resources.set_memory(Some(memory));
         if around.cgroups.is_unified() {
             // As the kubelet does on v2: a container is killed as a whole, not process by process.
-            resources.set_unified(Some([("memory.oom.group".to_owned(), "1".to_owned())].into()));
+            resources.set_unified(Some(
+                [("memory.oom.group".to_owned(), "1".to_owned())].into(),
+            ));
         }
     }
     if wanted.cpu_shares.is_some() || wanted.cpu_quota.is_some() {
-        let mut cpu = LinuxCpuBuilder::default().build().map_err(|e| e.to_string())?;
+        let mut cpu = LinuxCpuBuilder::default()
+            .build()
+            .map_err(|e| e.to_string())?;
         cpu.set_shares(wanted.cpu_shares);
         cpu.set_quota(wanted.cpu_quota);
         cpu.set_period(wanted.cpu_quota.and(wanted.cpu_period.or(Some(100_000))));
         resources.set_cpu(Some(cpu));
     }
     if let Some(limit) = wanted.pids_limit {
-        resources.set_pids(Some(LinuxPidsBuilder::default().limit(limit).build().map_err(|e| e.to_string())?));
+        resources.set_pids(Some(
+            LinuxPidsBuilder::default()
+                .limit(limit)
+                .build()
+                .map_err(|e| e.to_string())?,
+        ));
     }
     Ok(resources)
 }
@@ -186,7 +224,10 @@ mod tests {
     #[test]
     fn later_variables_win_and_path_home_and_hostname_are_always_there() {
         let cgroups = Cgroups::find().expect("mountinfo");
-        let identity = Identity { home: "/root".into(), ..Identity::default() };
+        let identity = Identity {
+            home: "/root".into(),
+            ..Identity::default()
+        };
         let around = Surroundings {
             rootfs: Path::new("/"),
             hostname: "web-0",
@@ -201,6 +242,9 @@ mod tests {
             ..Launch::default()
         };
         let path = format!("PATH={DEFAULT_PATH}");
-        assert_eq!(environment(&launch, &around), [&path, "HOSTNAME=web-0", "HOME=/srv", "A=2"]);
+        assert_eq!(
+            environment(&launch, &around),
+            [&path, "HOSTNAME=web-0", "HOME=/srv", "A=2"]
+        );
     }
 }
