@@ -115,7 +115,12 @@ pub struct FieldError {
 
 impl FieldError {
     fn new(kind: ErrorKind, path: &Path, value: Option<Value>, detail: String) -> Self {
-        Self { kind, field: path.to_string(), value: value.map(|v| v.to_string()), detail }
+        Self {
+            kind,
+            field: path.to_string(),
+            value: value.map(|v| v.to_string()),
+            detail,
+        }
     }
 
     /// The same fault with the value shown as this JSON text, for values upstream prints under internal names.
@@ -138,8 +143,11 @@ impl FieldError {
     /// A value outside the given set; `supported` is printed in the order given.
     pub fn not_supported(path: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
         let quoted: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-        let detail =
-            if quoted.is_empty() { String::new() } else { format!("supported values: {}", quoted.join(", ")) };
+        let detail = if quoted.is_empty() {
+            String::new()
+        } else {
+            format!("supported values: {}", quoted.join(", "))
+        };
         Self::new(ErrorKind::NotSupported, path, Some(value.into()), detail)
     }
 
@@ -150,7 +158,12 @@ impl FieldError {
 
     /// A value that must be unique and is not.
     pub fn duplicate(path: &Path, value: impl Into<Value>) -> Self {
-        Self::new(ErrorKind::Duplicate, path, Some(value.into()), String::new())
+        Self::new(
+            ErrorKind::Duplicate,
+            path,
+            Some(value.into()),
+            String::new(),
+        )
     }
 
     /// A value that names something that does not exist.
@@ -160,13 +173,23 @@ impl FieldError {
 
     /// A value of more than `max` bytes.
     pub fn too_long(path: &Path, max: usize) -> Self {
-        Self::new(ErrorKind::TooLong, path, None, format!("may not be more than {max} bytes"))
+        Self::new(
+            ErrorKind::TooLong,
+            path,
+            None,
+            format!("may not be more than {max} bytes"),
+        )
     }
 
     /// A list of `actual` items where at most `max` may be.
     pub fn too_many(path: &Path, actual: usize, max: usize) -> Self {
         let items = if max == 1 { "item" } else { "items" };
-        Self::new(ErrorKind::TooMany, path, Some(actual.into()), format!("must have at most {max} {items}"))
+        Self::new(
+            ErrorKind::TooMany,
+            path,
+            Some(actual.into()),
+            format!("must have at most {max} {items}"),
+        )
     }
 
     /// The text without the field, as in a `StatusCause`.
@@ -199,7 +222,11 @@ pub(crate) fn aggregate(errors: &[FieldError]) -> String {
             texts.push(text);
         }
     }
-    if texts.len() == 1 { texts.remove(0) } else { format!("[{}]", texts.join(", ")) }
+    if texts.len() == 1 {
+        texts.remove(0)
+    } else {
+        format!("[{}]", texts.join(", "))
+    }
 }
 
 #[cfg(test)]
@@ -210,10 +237,21 @@ mod tests {
 
     #[test]
     fn texts_follow_the_wire() {
-        let path = Path::new("spec").child("containers").index(1).child("image");
-        assert_eq!(FieldError::required(&path, "").to_string(), "spec.containers[1].image: Required value");
+        let path = Path::new("spec")
+            .child("containers")
+            .index(1)
+            .child("image");
         assert_eq!(
-            FieldError::invalid(&Path::new("spec.replicas"), -1, "must be greater than or equal to 0").to_string(),
+            FieldError::required(&path, "").to_string(),
+            "spec.containers[1].image: Required value"
+        );
+        assert_eq!(
+            FieldError::invalid(
+                &Path::new("spec.replicas"),
+                -1,
+                "must be greater than or equal to 0"
+            )
+            .to_string(),
             "spec.replicas: Invalid value: -1: must be greater than or equal to 0"
         );
         assert_eq!(
@@ -231,6 +269,9 @@ mod tests {
         let a = FieldError::required(&Path::new("a"), "x");
         let b = FieldError::duplicate(&Path::new("b"), "y");
         assert_eq!(aggregate(std::slice::from_ref(&a)), "a: Required value: x");
-        assert_eq!(aggregate(&[a.clone(), b, a]), r#"[a: Required value: x, b: Duplicate value: "y"]"#);
+        assert_eq!(
+            aggregate(&[a.clone(), b, a]),
+            r#"[a: Required value: x, b: Duplicate value: "y"]"#
+        );
     }
 }

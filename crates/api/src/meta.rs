@@ -24,7 +24,11 @@ pub fn namespace(object: &Value) -> &str {
 /// Drops from a new object's metadata what only the server may set.
 pub fn prepare_create(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        for field in [
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "selfLink",
+        ] {
             metadata.remove(field);
         }
     }
@@ -32,7 +36,9 @@ pub fn prepare_create(object: &mut Value) {
 
 /// Carries over from the stored object what an update cannot change or may leave out.
 pub fn prepare_update(new: &mut Value, old: &Value) {
-    let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
     metadata.remove("selfLink");
     for field in ["generation", "creationTimestamp"] {
         match old["metadata"].get(field) {
@@ -57,20 +63,35 @@ pub fn validate(object: &Value, scope: Scope, rule: Rule) -> Vec<FieldError> {
     let prefix = metadata["generateName"].as_str().unwrap_or_default();
     if !prefix.is_empty() {
         let at = path.child("generateName");
-        errors.extend(rule(prefix, true).into_iter().map(|fault| FieldError::invalid(&at, prefix, fault)));
+        errors.extend(
+            rule(prefix, true)
+                .into_iter()
+                .map(|fault| FieldError::invalid(&at, prefix, fault)),
+        );
     }
     let (name, at) = (name(object), path.child("name"));
     if name.is_empty() {
-        errors.push(FieldError::required(&at, "name or generateName is required"));
+        errors.push(FieldError::required(
+            &at,
+            "name or generateName is required",
+        ));
     } else {
-        errors.extend(rule(name, false).into_iter().map(|fault| FieldError::invalid(&at, name, fault)));
+        errors.extend(
+            rule(name, false)
+                .into_iter()
+                .map(|fault| FieldError::invalid(&at, name, fault)),
+        );
     }
     let (namespace, at) = (namespace(object), path.child("namespace"));
     match scope {
         Scope::Namespaced if namespace.is_empty() => errors.push(FieldError::required(&at, "")),
         Scope::Namespaced => {
             let faults = names::dns1123_label(namespace, false);
-            errors.extend(faults.into_iter().map(|fault| FieldError::invalid(&at, namespace, fault)));
+            errors.extend(
+                faults
+                    .into_iter()
+                    .map(|fault| FieldError::invalid(&at, namespace, fault)),
+            );
         }
         Scope::Cluster if !namespace.is_empty() => {
             errors.push(FieldError::forbidden(&at, "not allowed on this type"));
@@ -79,7 +100,11 @@ pub fn validate(object: &Value, scope: Scope, rule: Rule) -> Vec<FieldError> {
     }
     if metadata["generation"].as_i64().is_some_and(|g| g < 0) {
         let at = path.child("generation");
-        errors.push(FieldError::invalid(&at, metadata["generation"].clone(), "must be greater than or equal to 0"));
+        errors.push(FieldError::invalid(
+            &at,
+            metadata["generation"].clone(),
+            "must be greater than or equal to 0",
+        ));
     }
     errors.extend(common(metadata, &path));
     errors
@@ -92,16 +117,39 @@ pub fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
     if !old["deletionTimestamp"].is_null() {
         errors.extend(no_new_finalizers(new, old, &path.child("finalizers")));
     }
-    if new["resourceVersion"].as_str().unwrap_or_default().is_empty() {
-        errors.push(FieldError::invalid(&path.child("resourceVersion"), "", "must be specified for an update"));
+    if new["resourceVersion"]
+        .as_str()
+        .unwrap_or_default()
+        .is_empty()
+    {
+        errors.push(FieldError::invalid(
+            &path.child("resourceVersion"),
+            "",
+            "must be specified for an update",
+        ));
     }
     if new["generation"].as_i64().unwrap_or(0) < old["generation"].as_i64().unwrap_or(0) {
         let at = path.child("generation");
-        errors.push(FieldError::invalid(&at, new["generation"].clone(), "must not be decremented"));
+        errors.push(FieldError::invalid(
+            &at,
+            new["generation"].clone(),
+            "must not be decremented",
+        ));
     }
-    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
         if new[field] != old[field] {
-            errors.push(FieldError::invalid(&path.child(field), new[field].clone(), "field is immutable"));
+            errors.push(FieldError::invalid(
+                &path.child(field),
+                new[field].clone(),
+                "field is immutable",
+            ));
         }
     }
     errors.extend(common(new, &path));
@@ -110,9 +158,18 @@ pub fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
 
 fn common(metadata: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = labels(&metadata["labels"], &path.child("labels"));
-    errors.extend(annotations(&metadata["annotations"], &path.child("annotations")));
-    errors.extend(owners(&metadata["ownerReferences"], &path.child("ownerReferences")));
-    errors.extend(finalizers(&metadata["finalizers"], &path.child("finalizers")));
+    errors.extend(annotations(
+        &metadata["annotations"],
+        &path.child("annotations"),
+    ));
+    errors.extend(owners(
+        &metadata["ownerReferences"],
+        &path.child("ownerReferences"),
+    ));
+    errors.extend(finalizers(
+        &metadata["finalizers"],
+        &path.child("finalizers"),
+    ));
     errors
 }
 
@@ -121,9 +178,15 @@ pub fn labels(labels: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (key, value) in labels.as_object().into_iter().flatten() {
         let value = value.as_str().unwrap_or_default();
-        let of_key = names::qualified_name(key).into_iter().map(|f| FieldError::invalid(path, key.as_str(), f));
+        let of_key = names::qualified_name(key)
+            .into_iter()
+            .map(|f| FieldError::invalid(path, key.as_str(), f));
         errors.extend(of_key);
-        errors.extend(names::label_value(value).into_iter().map(|f| FieldError::invalid(path, value, f)));
+        errors.extend(
+            names::label_value(value)
+                .into_iter()
+                .map(|f| FieldError::invalid(path, value, f)),
+        );
     }
     errors
 }
@@ -134,7 +197,11 @@ pub fn annotations(annotations: &Value, path: &Path) -> Vec<FieldError> {
     for (key, value) in annotations.as_object().into_iter().flatten() {
         // Only here upper-case prefixes are let through.
         let faults = names::qualified_name(&key.to_lowercase());
-        errors.extend(faults.into_iter().map(|f| FieldError::invalid(path, key.as_str(), f)));
+        errors.extend(
+            faults
+                .into_iter()
+                .map(|f| FieldError::invalid(path, key.as_str(), f)),
+        );
         size += key.len() + value.as_str().map_or(0, str::len);
     }
     if size > ANNOTATIONS_MAX {
@@ -148,13 +215,26 @@ fn owners(owners: &Value, path: &Path) -> Vec<FieldError> {
     let mut controller: Option<String> = None;
     for owner in owners.as_array().into_iter().flatten() {
         let text = |field: &str| owner[field].as_str().unwrap_or_default();
-        if text("apiVersion").rsplit('/').next().unwrap_or_default().is_empty() {
+        if text("apiVersion")
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .is_empty()
+        {
             let at = path.child("apiVersion");
-            errors.push(FieldError::invalid(&at, text("apiVersion"), "version must not be empty"));
+            errors.push(FieldError::invalid(
+                &at,
+                text("apiVersion"),
+                "version must not be empty",
+            ));
         }
         for field in ["kind", "name", "uid"] {
             if text(field).is_empty() {
-                errors.push(FieldError::invalid(&path.child(field), "", "must not be empty"));
+                errors.push(FieldError::invalid(
+                    &path.child(field),
+                    "",
+                    "must not be empty",
+                ));
             }
         }
         if text("apiVersion") == "v1" && text("kind") == "Event" {
@@ -183,9 +263,18 @@ fn owners(owners: &Value, path: &Path) -> Vec<FieldError> {
 
 /// Owner references with their fields in the order of the type.
 fn owners_text(owners: &Value) -> String {
-    let fields = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+    let fields = [
+        "apiVersion",
+        "kind",
+        "name",
+        "uid",
+        "controller",
+        "blockOwnerDeletion",
+    ];
     let one = |owner: &Value| {
-        let given = fields.iter().filter_map(|f| owner.get(*f).map(|v| format!("\"{f}\":{v}")));
+        let given = fields
+            .iter()
+            .filter_map(|f| owner.get(*f).map(|v| format!("\"{f}\":{v}")));
         format!("{{{}}}", given.collect::<Vec<_>>().join(","))
     };
     let all: Vec<_> = owners.as_array().into_iter().flatten().map(one).collect();
@@ -195,7 +284,12 @@ fn owners_text(owners: &Value) -> String {
 /// Faults of a list of finalizers.
 fn finalizers(finalizers: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let names: Vec<&str> = finalizers.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let names: Vec<&str> = finalizers
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     for (index, name) in names.iter().enumerate() {
         errors.extend(finalizer(name, &path.index(index)));
     }
@@ -208,8 +302,10 @@ fn finalizers(finalizers: &Value, path: &Path) -> Vec<FieldError> {
 
 /// Faults of one finalizer's name.
 pub fn finalizer(name: &str, path: &Path) -> Vec<FieldError> {
-    let mut errors: Vec<_> =
-        names::qualified_name(name).into_iter().map(|f| FieldError::invalid(path, name, f)).collect();
+    let mut errors: Vec<_> = names::qualified_name(name)
+        .into_iter()
+        .map(|f| FieldError::invalid(path, name, f))
+        .collect();
     if errors.is_empty() && !name.contains('/') && !STANDARD_FINALIZERS.contains(&name) {
         let detail = "name is neither a standard finalizer name nor is it fully qualified";
         errors.push(FieldError::invalid(path, name, detail));
@@ -245,40 +341,50 @@ mod tests {
         errors.iter().map(ToString::to_string).collect()
     }
 
-    fn faults(metadata: Value) -> Vec<String> {
-        texts(&validate(&json!({"metadata": metadata}), Scope::Namespaced, names::dns1123_subdomain))
+    fn faults(metadata: &Value) -> Vec<String> {
+        texts(&validate(
+            &json!({"metadata": metadata}),
+            Scope::Namespaced,
+            names::dns1123_subdomain,
+        ))
     }
 
     #[test]
     fn names_are_required_and_checked() {
         assert_eq!(
-            faults(json!({"namespace": "n"})),
+            faults(&json!({"namespace": "n"})),
             ["metadata.name: Required value: name or generateName is required"]
         );
-        assert_eq!(faults(json!({"name": "UPPER", "namespace": "n"})).len(), 1);
-        assert_eq!(faults(json!({"name": "a"})), ["metadata.namespace: Required value"]);
-        assert!(faults(json!({"name": "a", "namespace": "n", "generateName": "x-"})).is_empty());
+        assert_eq!(faults(&json!({"name": "UPPER", "namespace": "n"})).len(), 1);
+        assert_eq!(
+            faults(&json!({"name": "a"})),
+            ["metadata.namespace: Required value"]
+        );
+        assert!(faults(&json!({"name": "a", "namespace": "n", "generateName": "x-"})).is_empty());
         let cluster = validate(
             &json!({"metadata": {"name": "a", "namespace": "n"}}),
             Scope::Cluster,
             names::dns1123_subdomain,
         );
-        assert_eq!(texts(&cluster), ["metadata.namespace: Forbidden: not allowed on this type"]);
+        assert_eq!(
+            texts(&cluster),
+            ["metadata.namespace: Forbidden: not allowed on this type"]
+        );
     }
 
     #[test]
     fn owners_and_finalizers_are_checked() {
-        let base = |extra: Value| {
+        let base = |extra: &Value| {
             let mut metadata = json!({"name": "a", "namespace": "n"});
-            json_patch::merge(&mut metadata, &extra);
-            faults(metadata)
+            json_patch::merge(&mut metadata, extra);
+            faults(&metadata)
         };
         assert_eq!(
-            base(json!({"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p"}]})),
+            base(&json!({"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p"}]})),
             [r#"metadata.ownerReferences.uid: Invalid value: "": must not be empty"#]
         );
         let owner = |name: &str| json!({"apiVersion": "v1", "kind": "Pod", "name": name, "uid": "u", "controller": true});
-        let two = base(json!({"ownerReferences": [owner("p"), owner("q")]}));
+        let two = base(&json!({"ownerReferences": [owner("p"), owner("q")]}));
         assert_eq!(
             two,
             [concat!(
@@ -288,10 +394,12 @@ mod tests {
             )]
         );
         assert_eq!(
-            base(json!({"finalizers": ["nodomain"]})),
-            [r#"metadata.finalizers[0]: Invalid value: "nodomain": name is neither a standard finalizer name nor is it fully qualified"#]
+            base(&json!({"finalizers": ["nodomain"]})),
+            [
+                r#"metadata.finalizers[0]: Invalid value: "nodomain": name is neither a standard finalizer name nor is it fully qualified"#
+            ]
         );
-        assert!(base(json!({"finalizers": ["orphan", "example.com/x"]})).is_empty());
+        assert!(base(&json!({"finalizers": ["orphan", "example.com/x"]})).is_empty());
     }
 
     #[test]
@@ -305,10 +413,15 @@ mod tests {
         assert_eq!(new["metadata"]["deletionTimestamp"], "d");
         assert_eq!(
             texts(&validate_update(&new, &old)),
-            [r#"metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"x/z"}"#]
+            [
+                r#"metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"x/z"}"#
+            ]
         );
         new["metadata"]["uid"] = "2".into();
         new["metadata"]["finalizers"] = json!([]);
-        assert_eq!(texts(&validate_update(&new, &old)), [r#"metadata.uid: Invalid value: "2": field is immutable"#]);
+        assert_eq!(
+            texts(&validate_update(&new, &old)),
+            [r#"metadata.uid: Invalid value: "2": field is immutable"#]
+        );
     }
 }

@@ -104,7 +104,11 @@ pub fn qualified_name(text: &str) -> Vec<String> {
             if prefix.is_empty() {
                 faults.push("prefix part must be non-empty".to_owned());
             } else {
-                faults.extend(dns1123_subdomain(prefix, false).into_iter().map(|f| format!("prefix part {f}")));
+                faults.extend(
+                    dns1123_subdomain(prefix, false)
+                        .into_iter()
+                        .map(|f| format!("prefix part {f}")),
+                );
             }
             name
         }
@@ -129,7 +133,11 @@ pub fn config_key(text: &str) -> Vec<String> {
     if text.len() > SUBDOMAIN_MAX {
         faults.push(too_long(SUBDOMAIN_MAX, "characters"));
     }
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+    if text.is_empty()
+        || !text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    {
         faults.push("a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')".to_owned());
     } else if text == "." || text == ".." {
         faults.push(format!("must not be '{text}'"));
@@ -146,7 +154,9 @@ pub fn port_name(text: &str) -> Vec<String> {
         faults.push(too_long(15, "characters"));
     }
     if text.is_empty() || !text.bytes().all(|b| lower_alnum(b) || b == b'-') {
-        faults.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned());
+        faults.push(
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned(),
+        );
     } else {
         if !text.bytes().any(|b| b.is_ascii_lowercase()) {
             faults.push("must contain at least one letter (a-z)".to_owned());
@@ -168,7 +178,9 @@ pub fn port_number(port: i64) -> Option<&'static str> {
 
 /// The name of an environment variable.
 pub fn env_name(text: &str) -> Vec<String> {
-    let fine = text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=');
+    let fine = text
+        .bytes()
+        .all(|b| (b' '..=b'~').contains(&b) && b != b'=');
     if fine {
         return Vec::new();
     }
@@ -181,9 +193,17 @@ pub fn ip(text: &str) -> Vec<String> {
         return Vec::new();
     }
     // 010.1.1.1 is read as octal by some, as decimal by others.
-    let padded = text.split('.').any(|part| part.len() > 1 && part.starts_with('0'));
-    let decimal: Vec<_> = text.split('.').map(|part| part.trim_start_matches('0')).collect();
-    let four = decimal.len() == 4 && decimal.iter().all(|p| p.is_empty() || p.parse::<u8>().is_ok());
+    let padded = text
+        .split('.')
+        .any(|part| part.len() > 1 && part.starts_with('0'));
+    let decimal: Vec<_> = text
+        .split('.')
+        .map(|part| part.trim_start_matches('0'))
+        .collect();
+    let four = decimal.len() == 4
+        && decimal
+            .iter()
+            .all(|p| p.is_empty() || p.parse::<u8>().is_ok());
     vec![if padded && four {
         "must not have leading 0s".to_owned()
     } else {
@@ -233,7 +253,12 @@ mod tests {
     #[case::dns1035(dns1035_label, "a1", true)]
     #[case::dns1035_digit(dns1035_label, "1a", false)]
     fn object_names(#[case] rule: Rule, #[case] name: &str, #[case] fine: bool) {
-        assert_eq!(rule(name, false).is_empty(), fine, "{:?}", rule(name, false));
+        assert_eq!(
+            rule(name, false).is_empty(),
+            fine,
+            "{:?}",
+            rule(name, false)
+        );
     }
 
     #[test]
@@ -244,9 +269,18 @@ mod tests {
 
     #[test]
     fn lengths_are_limited() {
-        assert_eq!(dns1123_label(&"x".repeat(64), false), ["must be no more than 63 characters"]);
-        assert_eq!(label_value(&"x".repeat(64)), ["must be no more than 63 bytes"]);
-        assert_eq!(dns1123_subdomain(&"x".repeat(254), false), ["must be no more than 253 characters"]);
+        assert_eq!(
+            dns1123_label(&"x".repeat(64), false),
+            ["must be no more than 63 characters"]
+        );
+        assert_eq!(
+            label_value(&"x".repeat(64)),
+            ["must be no more than 63 bytes"]
+        );
+        assert_eq!(
+            dns1123_subdomain(&"x".repeat(254), false),
+            ["must be no more than 253 characters"]
+        );
     }
 
     #[rstest]
@@ -257,7 +291,12 @@ mod tests {
     #[case("", 2)]
     #[case("bad key", 1)]
     fn label_keys(#[case] key: &str, #[case] faults: usize) {
-        assert_eq!(qualified_name(key).len(), faults, "{:?}", qualified_name(key));
+        assert_eq!(
+            qualified_name(key).len(),
+            faults,
+            "{:?}",
+            qualified_name(key)
+        );
     }
 
     #[test]
@@ -267,6 +306,10 @@ mod tests {
         assert_eq!(port_name("UPPER_case").len(), 1);
         assert_eq!(ip("010.1.1.1"), ["must not have leading 0s"]);
         assert_eq!(ip("300.1.1.1").len(), 1);
-        assert!(ip("::1").is_empty() && cidr("10.0.0.0/8").is_empty() && !cidr("10.0.0.0/33").is_empty());
+        assert!(
+            ip("::1").is_empty()
+                && cidr("10.0.0.0/8").is_empty()
+                && !cidr("10.0.0.0/33").is_empty()
+        );
     }
 }

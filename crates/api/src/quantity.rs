@@ -19,7 +19,9 @@ enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
     /// The text does not have the form of a quantity.
-    #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
+    #[error(
+        "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+    )]
     Format,
     /// The number has a suffix that does not exist.
     #[error("unable to parse quantity's suffix")]
@@ -40,7 +42,10 @@ pub struct Quantity {
 impl Quantity {
     /// A whole amount.
     pub fn whole(value: i64) -> Self {
-        Self { nanos: i128::from(value) * NANO, format: Format::DecimalSi }
+        Self {
+            nanos: i128::from(value) * NANO,
+            format: Format::DecimalSi,
+        }
     }
 
     /// Zero.
@@ -75,14 +80,24 @@ impl Quantity {
     /// The amount rounded up to thousandths, the precision the API keeps in resource lists.
     #[must_use]
     pub fn round_up_to_millis(self) -> Self {
-        Self { nanos: div_up(self.nanos, NANO / 1000) * (NANO / 1000), format: self.format }
+        Self {
+            nanos: div_up(self.nanos, NANO / 1000) * (NANO / 1000),
+            format: self.format,
+        }
     }
 
     /// The sum; its text has the form of `self`, or of `other` when `self` is zero.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        let format = if self.nanos == 0 { other.format } else { self.format };
-        Self { nanos: (self.nanos + other.nanos).clamp(-MAX, MAX), format }
+        let format = if self.nanos == 0 {
+            other.format
+        } else {
+            self.format
+        };
+        Self {
+            nanos: (self.nanos + other.nanos).clamp(-MAX, MAX),
+            format,
+        }
     }
 
     fn decimal(self) -> (i128, i32) {
@@ -102,7 +117,11 @@ impl Quantity {
 /// Division rounding away from zero.
 fn div_up(value: i128, by: i128) -> i128 {
     let quotient = value / by;
-    if value % by == 0 { quotient } else { quotient + value.signum() }
+    if value % by == 0 {
+        quotient
+    } else {
+        quotient + value.signum()
+    }
 }
 
 impl fmt::Display for Quantity {
@@ -117,11 +136,19 @@ impl fmt::Display for Quantity {
                 mantissa /= 1024;
                 power += 1;
             }
-            return write!(f, "{mantissa}{}", ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"][power]);
+            return write!(
+                f,
+                "{mantissa}{}",
+                ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"][power]
+            );
         }
         let (mantissa, exponent) = self.decimal();
         if self.format == Format::DecimalExponent {
-            return if exponent == 0 { write!(f, "{mantissa}") } else { write!(f, "{mantissa}e{exponent}") };
+            return if exponent == 0 {
+                write!(f, "{mantissa}")
+            } else {
+                write!(f, "{mantissa}e{exponent}")
+            };
         }
         let suffix = match exponent {
             -9 => "n",
@@ -162,7 +189,10 @@ fn suffix(text: &str) -> Option<(u32, i32, Format)> {
         "Ei" => binary(60),
         _ => {
             let exponent = text.strip_prefix(['e', 'E'])?;
-            exponent.parse::<i32>().ok().map(|power| (0, power, Format::DecimalExponent))
+            exponent
+                .parse::<i32>()
+                .ok()
+                .map(|power| (0, power, Format::DecimalExponent))
         }
     }
 }
@@ -176,7 +206,10 @@ impl FromStr for Quantity {
             Some(b'+') => (false, &text[1..]),
             _ => (false, text),
         };
-        let number_len = rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+        let number_len = rest
+            .bytes()
+            .take_while(|b| b.is_ascii_digit() || *b == b'.')
+            .count();
         let (number, tail) = rest.split_at(number_len);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if whole.len() + fraction.len() == 0 || fraction.contains('.') {
@@ -202,21 +235,27 @@ impl FromStr for Quantity {
         }
         let nanos = if kept.is_empty() {
             i128::from(sticky)
-        } else if kept.len() > 20 {
-            MAX
         } else {
-            // At most 20 digits: fits, as does the product with 2^60 (< 2^127).
-            let mantissa = kept.parse::<i128>().map_err(|_| QuantityError::Format)? << twos;
-            scaled(mantissa, scale, sticky)
+            // What does not fit has no fraction left, and is beyond the maximum.
+            let mantissa = kept
+                .parse::<i128>()
+                .ok()
+                .and_then(|mantissa| mantissa.checked_mul(1 << twos));
+            mantissa.map_or(MAX, |mantissa| scaled(mantissa, scale, sticky))
         };
         let nanos = nanos.min(MAX);
-        Ok(Self { nanos: if negative { -nanos } else { nanos }, format })
+        Ok(Self {
+            nanos: if negative { -nanos } else { nanos },
+            format,
+        })
     }
 }
 
 /// `mantissa * 10^scale`, rounded up, at most [`MAX`].
 fn scaled(mantissa: i128, scale: i64, sticky: bool) -> i128 {
-    let power = u32::try_from(scale.unsigned_abs()).ok().and_then(|p| 10_i128.checked_pow(p));
+    let power = u32::try_from(scale.unsigned_abs())
+        .ok()
+        .and_then(|p| 10_i128.checked_pow(p));
     match (power, scale >= 0) {
         (Some(power), true) => mantissa.checked_mul(power).unwrap_or(MAX).min(MAX),
         (None, true) => MAX,
@@ -253,18 +292,44 @@ mod tests {
     use super::*;
 
     fn canonical(text: &str) -> String {
-        text.parse::<Quantity>().map_or_else(|e| format!("!{e}"), |q| q.to_string())
+        text.parse::<Quantity>()
+            .map_or_else(|e| format!("!{e}"), |q| q.to_string())
     }
 
     #[test]
     fn canonical_texts() {
         for (given, want) in [
-            ("0", "0"), ("0Mi", "0"), ("-0", "0"), ("1000m", "1"), ("1500m", "1500m"), ("0.5", "500m"), ("1.0", "1"),
-            ("1024Mi", "1Gi"), ("1.5Gi", "1536Mi"), ("0.5Ki", "512"), ("1000Mi", "1000Mi"), ("1023", "1023"),
-            ("1000", "1k"), ("1000000", "1M"), ("1234", "1234"), ("1e3", "1e3"), ("1E3", "1e3"), ("12e1", "120"),
-            ("1e-3", "1e-3"), ("100k", "100k"), ("0.001n", "1n"), ("-1.5", "-1500m"), ("+5", "5"), (".5", "500m"),
-            ("5.", "5"), ("1.00000000000000000000001", "1000000001n"), ("99999999999999999999", "9223372036854775807"),
-            ("16Ei", "9223372036854775807"), ("1e400", "9223372036854775807e0"), ("2048Ki", "2Mi"), ("100u", "100u"),
+            ("0", "0"),
+            ("0Mi", "0"),
+            ("-0", "0"),
+            ("1000m", "1"),
+            ("1500m", "1500m"),
+            ("0.5", "500m"),
+            ("1.0", "1"),
+            ("1024Mi", "1Gi"),
+            ("1.5Gi", "1536Mi"),
+            ("0.5Ki", "512"),
+            ("1000Mi", "1000Mi"),
+            ("1023", "1023"),
+            ("1000", "1k"),
+            ("1000000", "1M"),
+            ("1234", "1234"),
+            ("1e3", "1e3"),
+            ("1E3", "1e3"),
+            ("12e1", "120"),
+            ("1e-3", "1e-3"),
+            ("100k", "100k"),
+            ("0.001n", "1n"),
+            ("-1.5", "-1500m"),
+            ("+5", "5"),
+            (".5", "500m"),
+            ("5.", "5"),
+            ("1.00000000000000000000001", "1000000001n"),
+            ("99999999999999999999", "9223372036854775807"),
+            ("16Ei", "9223372036854775807"),
+            ("1e400", "9223372036854775807e0"),
+            ("2048Ki", "2Mi"),
+            ("100u", "100u"),
         ] {
             let want = want.trim_end_matches("e0");
             assert_eq!(canonical(given), want, "{given}");
@@ -274,10 +339,18 @@ mod tests {
     #[test]
     fn refusals() {
         for given in ["", "-", "abc", "1 Gi", "1..2", ".", "1,5"] {
-            assert_eq!(given.parse::<Quantity>(), Err(QuantityError::Format), "{given}");
+            assert_eq!(
+                given.parse::<Quantity>(),
+                Err(QuantityError::Format),
+                "{given}"
+            );
         }
         for given in ["1K", "1mm", "1Gii", "1e", "1KK"] {
-            assert_eq!(given.parse::<Quantity>(), Err(QuantityError::Suffix), "{given}");
+            assert_eq!(
+                given.parse::<Quantity>(),
+                Err(QuantityError::Suffix),
+                "{given}"
+            );
         }
     }
 
@@ -287,7 +360,14 @@ mod tests {
         assert_eq!(q("1024Mi"), q("1Gi"));
         assert!(q("1G") < q("1Gi"));
         assert_eq!(q("1.0001").round_up_to_millis().to_string(), "1001m");
-        assert_eq!((q("1500m").ceil(), q("1500m").millis_ceil(), q("-1.5").ceil()), (2, 1500, -2));
+        assert_eq!(
+            (
+                q("1500m").ceil(),
+                q("1500m").millis_ceil(),
+                q("-1.5").ceil()
+            ),
+            (2, 1500, -2)
+        );
         assert_eq!(q("1Gi").plus(q("1Mi")).to_string(), "1025Mi");
     }
 

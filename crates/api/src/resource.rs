@@ -101,8 +101,16 @@ pub struct Resource {
 }
 
 /// The verbs of a kind without restrictions, in discovery's order.
-pub const ALL_VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+pub const ALL_VERBS: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 
 /// The rules of one kind. Every method has the body that fits a kind without special rules.
 ///
@@ -187,12 +195,20 @@ pub trait Strategy: Sync {
 impl Resource {
     /// `v1` or `apps/v1`.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// `pods` or `statefulsets.apps`, as messages name the resource.
     pub fn group_resource(&self) -> String {
-        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+        if self.group.is_empty() {
+            self.plural.to_owned()
+        } else {
+            format!("{}.{}", self.plural, self.group)
+        }
     }
 
     /// Whether objects live in namespaces.
@@ -254,10 +270,14 @@ pub fn catalogue() -> &'static [Resource] {
 
 /// The kind served at `/apis/<group>/<version>/<plural>`.
 pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
-    catalogue().iter().find(|r| r.group == group && r.version == version && r.plural == plural)
+    catalogue()
+        .iter()
+        .find(|r| r.group == group && r.version == version && r.plural == plural)
 }
 
 /// The kind of objects with this group, version and kind.
 pub fn find_kind(group: &str, version: &str, kind: &str) -> Option<&'static Resource> {
-    catalogue().iter().find(|r| r.group == group && r.version == version && r.kind == kind)
+    catalogue()
+        .iter()
+        .find(|r| r.group == group && r.version == version && r.kind == kind)
 }

@@ -81,13 +81,23 @@ fn quoted(resource: &Resource, name: &str) -> String {
 
 impl Status {
     fn plain(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+        }
     }
 
     /// The object as JSON.
     pub fn to_value(&self) -> Value {
-        let outcome = if self.code < 400 { "Success" } else { "Failure" };
-        let mut value = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": outcome});
+        let outcome = if self.code < 400 {
+            "Success"
+        } else {
+            "Failure"
+        };
+        let mut value =
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": outcome});
         if !self.message.is_empty() {
             value["message"] = self.message.as_str().into();
         }
@@ -106,25 +116,48 @@ impl Status {
 
     /// 200: an object was removed at once (A-9b).
     pub fn deleted(resource: &Resource, name: &str, uid: &str) -> Self {
-        let details = Details { uid: uid.to_owned(), ..about(resource, name) };
-        Self { code: 200, reason: "", message: String::new(), details: Some(details) }
+        let details = Details {
+            uid: uid.to_owned(),
+            ..about(resource, name)
+        };
+        Self {
+            code: 200,
+            reason: "",
+            message: String::new(),
+            details: Some(details),
+        }
     }
 
     /// 404: no such object.
     pub fn not_found(resource: &Resource, name: &str) -> Self {
         Self {
             details: Some(about(resource, name)),
-            ..Self::plain(404, "NotFound", format!("{} not found", quoted(resource, name)))
+            ..Self::plain(
+                404,
+                "NotFound",
+                format!("{} not found", quoted(resource, name)),
+            )
         }
     }
 
     /// 404: an object of a subresource that does not exist, as in `statefulsets/scale.apps "web" not found`.
     pub fn subresource_not_found(resource: &Resource, subresource: &str, name: &str) -> Self {
         let kind = format!("{}/{subresource}", resource.plural);
-        let dotted = if resource.group.is_empty() { kind.clone() } else { format!("{kind}.{}", resource.group) };
+        let dotted = if resource.group.is_empty() {
+            kind.clone()
+        } else {
+            format!("{kind}.{}", resource.group)
+        };
         Self {
-            details: Some(Details { kind, ..about(resource, name) }),
-            ..Self::plain(404, "NotFound", format!("{dotted} {} not found", Value::from(name)))
+            details: Some(Details {
+                kind,
+                ..about(resource, name)
+            }),
+            ..Self::plain(
+                404,
+                "NotFound",
+                format!("{dotted} {} not found", Value::from(name)),
+            )
         }
     }
 
@@ -132,7 +165,11 @@ impl Status {
     pub fn no_such_path() -> Self {
         Self {
             details: Some(Details::default()),
-            ..Self::plain(404, "NotFound", "the server could not find the requested resource")
+            ..Self::plain(
+                404,
+                "NotFound",
+                "the server could not find the requested resource",
+            )
         }
     }
 
@@ -140,14 +177,24 @@ impl Status {
     pub fn already_exists(resource: &Resource, name: &str) -> Self {
         Self {
             details: Some(about(resource, name)),
-            ..Self::plain(409, "AlreadyExists", format!("{} already exists", quoted(resource, name)))
+            ..Self::plain(
+                409,
+                "AlreadyExists",
+                format!("{} already exists", quoted(resource, name)),
+            )
         }
     }
 
     /// 409 with a reason in words.
     pub fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {}: {why}", quoted(resource, name));
-        Self { details: Some(about(resource, name)), ..Self::plain(409, "Conflict", message) }
+        let message = format!(
+            "Operation cannot be fulfilled on {}: {why}",
+            quoted(resource, name)
+        );
+        Self {
+            details: Some(about(resource, name)),
+            ..Self::plain(409, "Conflict", message)
+        }
     }
 
     /// 409: the object changed since the resourceVersion the client sent.
@@ -163,10 +210,18 @@ impl Status {
 
     /// 422 about a kind that is no resource, such as `CreateOptions.meta.k8s.io`.
     pub fn invalid_kind(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
-        let dotted = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let dotted = if group.is_empty() {
+            kind.to_owned()
+        } else {
+            format!("{kind}.{group}")
+        };
         let causes = errors
             .iter()
-            .map(|e| Cause { reason: e.kind.reason().to_owned(), message: e.body(), field: e.field.clone() })
+            .map(|e| Cause {
+                reason: e.kind.reason().to_owned(),
+                message: e.body(),
+                field: e.field.clone(),
+            })
             .collect();
         let mut message = format!("{dotted} {} is invalid", Value::from(name));
         if !errors.is_empty() {
@@ -202,7 +257,11 @@ impl Status {
 
     /// 403 about an object (or, with an empty name, about a kind).
     pub fn forbidden(resource: &Resource, name: &str, why: &str) -> Self {
-        let subject = if name.is_empty() { resource.group_resource() } else { quoted(resource, name) };
+        let subject = if name.is_empty() {
+            resource.group_resource()
+        } else {
+            quoted(resource, name)
+        };
         Self {
             details: Some(about(resource, name)),
             ..Self::plain(403, "Forbidden", format!("{subject} is forbidden: {why}"))
@@ -211,13 +270,22 @@ impl Status {
 
     /// 403 about a path.
     pub fn forbidden_path(path: &str, user: &str, verb: &str) -> Self {
-        let message = format!("forbidden: User {} cannot {verb} path {}", Value::from(user), Value::from(path));
-        Self { details: Some(Details::default()), ..Self::plain(403, "Forbidden", message) }
+        let message = format!(
+            "forbidden: User {} cannot {verb} path {}",
+            Value::from(user),
+            Value::from(path)
+        );
+        Self {
+            details: Some(Details::default()),
+            ..Self::plain(403, "Forbidden", message)
+        }
     }
 
     /// 403: the namespace is being deleted and takes no new objects.
     pub fn namespace_terminating(resource: &Resource, name: &str, namespace: &str) -> Self {
-        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let why = format!(
+            "unable to create new content in namespace {namespace} because it is being terminated"
+        );
         let mut status = Self::forbidden(resource, name, &why);
         if let Some(details) = &mut status.details {
             details.causes.push(Cause {
@@ -233,13 +301,20 @@ impl Status {
     pub fn method_not_allowed() -> Self {
         Self {
             details: Some(Details::default()),
-            ..Self::plain(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+            ..Self::plain(
+                405,
+                "MethodNotAllowed",
+                "the server does not allow this method on the requested resource",
+            )
         }
     }
 
     /// 406: none of the accepted media types can be written.
     pub fn not_acceptable(offered: &[&str]) -> Self {
-        let message = format!("only the following media types are accepted: {}", offered.join(", "));
+        let message = format!(
+            "only the following media types are accepted: {}",
+            offered.join(", ")
+        );
         Self::plain(406, "NotAcceptable", message)
     }
 
@@ -255,25 +330,41 @@ impl Status {
 
     /// 415: the body's media type cannot be read.
     pub fn unsupported_media_type(accepted: &[&str]) -> Self {
-        let message =
-            format!("the body of the request was in an unknown format - accepted media types include: {}", accepted.join(", "));
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {}",
+            accepted.join(", ")
+        );
         Self::plain(415, "UnsupportedMediaType", message)
     }
 
     /// 429 with the seconds to wait.
     pub fn too_many_requests(message: impl Into<String>, retry_after: u32) -> Self {
         Self {
-            details: Some(Details { retry_after_seconds: Some(retry_after), ..Details::default() }),
+            details: Some(Details {
+                retry_after_seconds: Some(retry_after),
+                ..Details::default()
+            }),
             ..Self::plain(429, "TooManyRequests", message)
         }
     }
 
     /// 500.
     pub fn internal(why: impl fmt::Display) -> Self {
-        let cause = Cause { reason: String::new(), message: why.to_string(), field: String::new() };
+        let cause = Cause {
+            reason: String::new(),
+            message: why.to_string(),
+            field: String::new(),
+        };
         Self {
-            details: Some(Details { causes: vec![cause], ..Details::default() }),
-            ..Self::plain(500, "InternalError", format!("Internal error occurred: {why}"))
+            details: Some(Details {
+                causes: vec![cause],
+                ..Details::default()
+            }),
+            ..Self::plain(
+                500,
+                "InternalError",
+                format!("Internal error occurred: {why}"),
+            )
         }
     }
 

@@ -12,7 +12,11 @@ pub fn human_duration(seconds: i64) -> String {
     const DAY: i64 = 24 * HOUR;
     const YEAR: i64 = 365 * DAY;
     let two = |big: i64, unit: &str, small: i64, sub: &str| {
-        if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{sub}") }
+        if small == 0 {
+            format!("{big}{unit}")
+        } else {
+            format!("{big}{unit}{small}{sub}")
+        }
     };
     match seconds {
         i64::MIN..=-2 => "<invalid>".to_owned(),
@@ -86,10 +90,21 @@ pub fn partial_metadata(object: &Value) -> Value {
 /// A whole Table; `list_metadata` is the list's (`resourceVersion`, `continue`, `remainingItemCount`).
 ///
 /// Watchers send the columns only with their first event; for later ones pass `with_columns` false.
-pub fn table(resource: &Resource, rows: Vec<Value>, list_metadata: &Value, with_columns: bool) -> Value {
-    let columns = if with_columns { columns(resource) } else { Value::Null };
-    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": list_metadata,
-           "columnDefinitions": columns, "rows": rows})
+pub fn table(
+    resource: &Resource,
+    rows: Vec<Value>,
+    list_metadata: &Value,
+    with_columns: bool,
+) -> Value {
+    let columns = if with_columns {
+        columns(resource)
+    } else {
+        Value::Null
+    };
+    let mut table = json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": list_metadata,
+        "columnDefinitions": columns});
+    table["rows"] = rows.into();
+    table
 }
 
 #[cfg(test)]
@@ -100,10 +115,26 @@ mod tests {
     fn durations_read_like_kubectls() {
         // K-4
         for (seconds, text) in [
-            (-5, "<invalid>"), (-1, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (125, "2m5s"), (599, "9m59s"),
-            (600, "10m"), (10_799, "179m"), (10_800, "3h"), (12_300, "3h25m"), (28_800, "8h"), (172_799, "47h"),
-            (172_800, "2d"), (180_000, "2d2h"), (691_200, "8d"), (63_072_000, "2y"), (63_158_400, "2y1d"),
-            (252_288_000, "8y"), (300_000_000, "9y"),
+            (-5, "<invalid>"),
+            (-1, "0s"),
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (125, "2m5s"),
+            (599, "9m59s"),
+            (600, "10m"),
+            (10_799, "179m"),
+            (10_800, "3h"),
+            (12_300, "3h25m"),
+            (28_800, "8h"),
+            (172_799, "47h"),
+            (172_800, "2d"),
+            (180_000, "2d2h"),
+            (691_200, "8d"),
+            (63_072_000, "2y"),
+            (63_158_400, "2y1d"),
+            (252_288_000, "8y"),
+            (300_000_000, "9y"),
         ] {
             assert_eq!(human_duration(seconds), text, "{seconds}");
         }

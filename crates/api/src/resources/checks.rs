@@ -12,7 +12,10 @@ pub(crate) const AT_LEAST_ZERO: &str = "must be greater than or equal to 0";
 
 /// Every fault a name rule found.
 pub(crate) fn each(faults: Vec<String>, path: &Path, value: &str) -> Vec<FieldError> {
-    faults.into_iter().map(|fault| FieldError::invalid(path, value, fault)).collect()
+    faults
+        .into_iter()
+        .map(|fault| FieldError::invalid(path, value, fault))
+        .collect()
 }
 
 /// A number that may not be negative, when given.
@@ -22,7 +25,13 @@ pub(crate) fn not_negative(object: &Value, field: &str, path: &Path) -> Option<F
 }
 
 /// A text that must be one of a set; an empty one is `Required` or, with `optional`, fine.
-pub(crate) fn one_of(object: &Value, field: &str, path: &Path, set: &[&str], optional: bool) -> Option<FieldError> {
+pub(crate) fn one_of(
+    object: &Value,
+    field: &str,
+    path: &Path,
+    set: &[&str],
+    optional: bool,
+) -> Option<FieldError> {
     let (value, at) = (text(object, field), path.child(field));
     match value {
         "" if optional => None,
@@ -34,7 +43,10 @@ pub(crate) fn one_of(object: &Value, field: &str, path: &Path, set: &[&str], opt
 
 /// A field that may not change.
 pub(crate) fn immutable(new: &Value, old: &Value, field: &str, path: &Path) -> Option<FieldError> {
-    let (new, old) = (new.get(field).unwrap_or(&Value::Null), old.get(field).unwrap_or(&Value::Null));
+    let (new, old) = (
+        new.get(field).unwrap_or(&Value::Null),
+        old.get(field).unwrap_or(&Value::Null),
+    );
     (new != old).then(|| FieldError::invalid(&path.child(field), new.clone(), "field is immutable"))
 }
 
@@ -48,7 +60,12 @@ pub(crate) fn label(object: &Value, field: &str, path: &Path) -> Vec<FieldError>
 }
 
 /// An optional text that must follow a name rule.
-pub(crate) fn named(object: &Value, field: &str, path: &Path, rule: names::Rule) -> Vec<FieldError> {
+pub(crate) fn named(
+    object: &Value,
+    field: &str,
+    path: &Path,
+    rule: names::Rule,
+) -> Vec<FieldError> {
     match text(object, field) {
         "" => Vec::new(),
         value => each(rule(value, false), &path.child(field), value),
@@ -59,10 +76,14 @@ pub(crate) fn named(object: &Value, field: &str, path: &Path, rule: names::Rule)
 pub(crate) fn amount(value: &Value, path: &Path, positive: bool) -> Option<FieldError> {
     let amount = amount_of(value)?;
     match (amount.sign(), positive) {
-        (std::cmp::Ordering::Less, false) => Some(FieldError::invalid(path, amount.to_string(), AT_LEAST_ZERO)),
-        (std::cmp::Ordering::Less | std::cmp::Ordering::Equal, true) => {
-            Some(FieldError::invalid(path, amount.to_string(), "must be greater than zero"))
+        (std::cmp::Ordering::Less, false) => {
+            Some(FieldError::invalid(path, amount.to_string(), AT_LEAST_ZERO))
         }
+        (std::cmp::Ordering::Less | std::cmp::Ordering::Equal, true) => Some(FieldError::invalid(
+            path,
+            amount.to_string(),
+            "must be greater than zero",
+        )),
         _ => None,
     }
 }
@@ -84,14 +105,22 @@ pub(crate) fn label_selector(selector: &Value, path: &Path) -> Vec<FieldError> {
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => {
-                errors.push(FieldError::invalid(&at.child("operator"), other, "not a valid selector operator"));
+                errors.push(FieldError::invalid(
+                    &at.child("operator"),
+                    other,
+                    "not a valid selector operator",
+                ));
             }
         }
         let key = text(expression, "key");
         errors.extend(each(names::qualified_name(key), &at.child("key"), key));
         for (index, value) in values.iter().enumerate() {
             let value = value.as_str().unwrap_or_default();
-            errors.extend(each(names::label_value(value), &at.child("values").index(index), value));
+            errors.extend(each(
+                names::label_value(value),
+                &at.child("values").index(index),
+                value,
+            ));
         }
     }
     errors
@@ -104,7 +133,11 @@ pub(crate) fn special_address(address: IpAddr) -> Option<&'static str> {
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
     if address.is_unspecified() {
-        Some(if address.is_ipv4() { "may not be unspecified (0.0.0.0)" } else { "may not be unspecified (::)" })
+        Some(if address.is_ipv4() {
+            "may not be unspecified (0.0.0.0)"
+        } else {
+            "may not be unspecified (::)"
+        })
     } else if address.is_loopback() {
         Some("may not be in the loopback range (127.0.0.0/8, ::1/128)")
     } else if link_local {
@@ -121,9 +154,16 @@ pub(crate) fn node_selector(selector: &Value, path: &Path) -> Vec<FieldError> {
     let at = path.child("nodeSelectorTerms");
     let terms = list(selector, "nodeSelectorTerms");
     if terms.is_empty() {
-        return vec![FieldError::required(&at, "must have at least one node selector term")];
+        return vec![FieldError::required(
+            &at,
+            "must have at least one node selector term",
+        )];
     }
-    terms.iter().enumerate().flat_map(|(index, term)| node_selector_term(term, &at.index(index))).collect()
+    terms
+        .iter()
+        .enumerate()
+        .flat_map(|(index, term)| node_selector_term(term, &at.index(index)))
+        .collect()
 }
 
 /// One `NodeSelectorTerm`.
@@ -147,7 +187,11 @@ pub(crate) fn node_selector_term(term: &Value, path: &Path) -> Vec<FieldError> {
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
             other => {
-                errors.push(FieldError::invalid(&at.child("operator"), other, "not a valid selector operator"));
+                errors.push(FieldError::invalid(
+                    &at.child("operator"),
+                    other,
+                    "not a valid selector operator",
+                ));
             }
         }
         let key = text(requirement, "key");
@@ -157,14 +201,23 @@ pub(crate) fn node_selector_term(term: &Value, path: &Path) -> Vec<FieldError> {
         let at = path.child("matchFields").index(index);
         if !matches!(text(requirement, "operator"), "In" | "NotIn") {
             let detail = "not a valid selector operator";
-            errors.push(FieldError::invalid(&at.child("operator"), text(requirement, "operator"), detail));
+            errors.push(FieldError::invalid(
+                &at.child("operator"),
+                text(requirement, "operator"),
+                detail,
+            ));
         } else if list(requirement, "values").len() != 1 {
-            let detail = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
+            let detail =
+                "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
             errors.push(FieldError::required(&at.child("values"), detail));
         }
         if text(requirement, "key") != "metadata.name" {
             let detail = "not a valid field selector key";
-            errors.push(FieldError::invalid(&at.child("key"), text(requirement, "key"), detail));
+            errors.push(FieldError::invalid(
+                &at.child("key"),
+                text(requirement, "key"),
+                detail,
+            ));
         }
     }
     errors

@@ -25,10 +25,22 @@ pub(crate) const NAME_AND_AGE: &[Column] = &[NAME, AGE];
 
 /// A string column shown always.
 pub(crate) const fn cell(name: &'static str, description: &'static str) -> Column {
-    Column { name, kind: "string", format: "", description, priority: 0 }
+    Column {
+        name,
+        kind: "string",
+        format: "",
+        description,
+        priority: 0,
+    }
 }
 
 /// A string column shown only with `-o wide`.
 pub(crate) const fn wide(name: &'static str, description: &'static str) -> Column {
-    Column { name, kind: "string", format: "", description, priority: 1 }
+    Column {
+        name,
+        kind: "string",
+        format: "",
+        description,
+        priority: 1,
+    }
 }

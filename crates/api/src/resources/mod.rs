@@ -43,7 +43,9 @@ pub(crate) fn all() -> Vec<Resource> {
 
 /// A status update keeps everything of the stored object but the status, and metadata that is mutable anyway.
 pub(crate) fn keep_all_but_status(new: &mut Value, old: &Value) {
-    let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) else { return };
+    let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) else {
+        return;
+    };
     new.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
     for (key, value) in old {
         if key != "status" && key != "metadata" {
@@ -58,8 +60,17 @@ pub(crate) fn keep(new: &mut Value, old: &Value, field: &str) {
 }
 
 /// Whether one field of two objects of a kind means the same.
-pub(crate) fn same(group: &str, version: &str, kind: &str, field: &str, a: &Value, b: &Value) -> bool {
-    let ty = schema_of(group, version, kind).and_then(|schema| schema.field(field)).map(|field| field.ty);
+pub(crate) fn same(
+    group: &str,
+    version: &str,
+    kind: &str,
+    field: &str,
+    a: &Value,
+    b: &Value,
+) -> bool {
+    let ty = schema_of(group, version, kind)
+        .and_then(|schema| schema.field(field))
+        .map(|field| field.ty);
     match ty {
         Some(Type::Object(schema)) => semantically_equal(schema, &a[field], &b[field]),
         _ => a[field] == b[field],
@@ -72,7 +83,13 @@ pub(crate) fn first_generation(object: &mut Value) {
 }
 
 /// The generation counts changes of the spec.
-pub(crate) fn next_generation(group: &str, version: &str, kind: &str, new: &mut Value, old: &Value) {
+pub(crate) fn next_generation(
+    group: &str,
+    version: &str,
+    kind: &str,
+    new: &mut Value,
+    old: &Value,
+) {
     let step = i64::from(!same(group, version, kind, "spec", new, old));
     set_generation(new, old, step);
 }
@@ -93,7 +110,11 @@ pub(crate) fn next_generation_beside_metadata(new: &mut Value, old: &Value) {
 fn set_generation(new: &mut Value, old: &Value, step: i64) {
     let before = int(&old["metadata"], "generation").unwrap_or(0);
     if before + step > 0 {
-        put(ensure(new, "metadata"), "generation", (before + step).into());
+        put(
+            ensure(new, "metadata"),
+            "generation",
+            (before + step).into(),
+        );
     }
 }
 
@@ -106,6 +127,8 @@ pub(crate) fn access_modes(object: &Value) -> String {
         ("ReadWriteMany", "RWX"),
         ("ReadWriteOncePod", "RWOP"),
     ];
-    let given = short.iter().filter(|(long, _)| modes.iter().any(|mode| mode == long));
+    let given = short
+        .iter()
+        .filter(|(long, _)| modes.iter().any(|mode| mode == long));
     given.map(|(_, short)| *short).collect::<Vec<_>>().join(",")
 }

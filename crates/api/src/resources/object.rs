@@ -6,7 +6,10 @@ use crate::Quantity;
 
 /// A text field, empty when absent.
 pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
-    object.get(field).and_then(Value::as_str).unwrap_or_default()
+    object
+        .get(field)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// A number field.
@@ -16,7 +19,10 @@ pub(crate) fn int(object: &Value, field: &str) -> Option<i64> {
 
 /// The items of a list field, none when absent.
 pub(crate) fn list<'a>(object: &'a Value, field: &str) -> &'a [Value] {
-    object.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    object
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// Whether a field is given at all.
@@ -31,7 +37,12 @@ pub(crate) fn inside<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut V
 
 /// The items of a list field, to write in.
 pub(crate) fn items<'a>(object: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> {
-    object.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten().filter(|item| item.is_object())
+    object
+        .get_mut(field)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+        .filter(|item| item.is_object())
 }
 
 /// A field that is an object, made when it is not there.
@@ -48,7 +59,9 @@ pub(crate) fn ensure<'a>(object: &'a mut Value, field: &str) -> &'a mut Value {
 
 /// Sets a field that is absent, null or an empty text.
 pub(crate) fn fill(object: &mut Value, field: &str, value: impl Into<Value>) {
-    let empty = object.get(field).is_none_or(|v| v.is_null() || v.as_str() == Some(""));
+    let empty = object
+        .get(field)
+        .is_none_or(|v| v.is_null() || v.as_str() == Some(""));
     if empty && let Some(fields) = object.as_object_mut() {
         fields.insert(field.to_owned(), value.into());
     }
@@ -72,7 +85,12 @@ pub(crate) fn remove(object: &mut Value, field: &str) {
 
 /// Brings the amounts of a resource list to their canonical text, rounded up to thousandths as the API keeps them.
 pub(crate) fn canonical_amounts(object: &mut Value, field: &str) {
-    for (_, amount) in object.get_mut(field).and_then(Value::as_object_mut).into_iter().flatten() {
+    for (_, amount) in object
+        .get_mut(field)
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flatten()
+    {
         if let Some(quantity) = amount_of(amount) {
             *amount = quantity.round_up_to_millis().to_string().into();
         }
@@ -90,5 +108,9 @@ pub(crate) fn amount_of(value: &Value) -> Option<Quantity> {
 
 /// The names of list items, comma-separated: a cell of a wide table.
 pub(crate) fn joined(items: &[Value], field: &str) -> String {
-    items.iter().map(|item| text(item, field)).collect::<Vec<_>>().join(",")
+    items
+        .iter()
+        .map(|item| text(item, field))
+        .collect::<Vec<_>>()
+        .join(",")
 }

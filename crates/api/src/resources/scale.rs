@@ -38,20 +38,37 @@ struct Rules;
 
 impl Strategy for Rules {
     fn validate(&self, object: &Value) -> Vec<FieldError> {
-        not_negative(&object["spec"], "replicas", &Path::new("spec")).into_iter().collect()
+        not_negative(&object["spec"], "replicas", &Path::new("spec"))
+            .into_iter()
+            .collect()
     }
 
     fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let count = |part: &str| int(&object[part], "replicas").unwrap_or(0);
-        vec![meta::name(object).into(), count("spec").into(), count("status").into(), table::age(object, now)]
+        vec![
+            meta::name(object).into(),
+            count("spec").into(),
+            count("status").into(),
+            table::age(object, now),
+        ]
     }
 }
 
 /// The Scale of an object.
 pub fn of(object: &Value) -> Value {
     let mut metadata = json!({});
-    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        put(&mut metadata, field, object["metadata"].get(field).cloned().unwrap_or_default());
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+    ] {
+        put(
+            &mut metadata,
+            field,
+            object["metadata"].get(field).cloned().unwrap_or_default(),
+        );
     }
     // Zero replicas are left out of the spec, not of the status.
     let mut spec = json!({});
@@ -59,7 +76,9 @@ pub fn of(object: &Value) -> Value {
         spec["replicas"] = replicas.into();
     }
     let mut status = json!({"replicas": int(&object["status"], "replicas").unwrap_or(0)});
-    let selector = Selector::from_object(&object["spec"]["selector"]).map(|s| s.to_string()).unwrap_or_default();
+    let selector = Selector::from_object(&object["spec"]["selector"])
+        .map(|s| s.to_string())
+        .unwrap_or_default();
     if !selector.is_empty() {
         status["selector"] = selector.into();
     }
@@ -74,14 +93,33 @@ pub fn apply(scale: &Value, object: &mut Value) -> Result<(), Vec<FieldError>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    put(ensure(object, "spec"), "replicas", int(&scale["spec"], "replicas").unwrap_or(0).into());
+    put(
+        ensure(object, "spec"),
+        "replicas",
+        int(&scale["spec"], "replicas").unwrap_or(0).into(),
+    );
     Ok(())
 }
 
 const COLUMNS: &[Column] = &[
-    cell("Name", "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"),
-    Column { name: "Desired", kind: "integer", format: "", description: "replicas is the desired number of instances for the scaled object.", priority: 0 },
-    Column { name: "Available", kind: "integer", format: "", description: "replicas is the actual number of observed instances of the scaled object.", priority: 0 },
+    cell(
+        "Name",
+        "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+    ),
+    Column {
+        name: "Desired",
+        kind: "integer",
+        format: "",
+        description: "replicas is the desired number of instances for the scaled object.",
+        priority: 0,
+    },
+    Column {
+        name: "Available",
+        kind: "integer",
+        format: "",
+        description: "replicas is the actual number of observed instances of the scaled object.",
+        priority: 0,
+    },
     AGE,
 ];
 
@@ -113,6 +151,9 @@ mod tests {
         apply(&json!({"spec": {}}), &mut set).unwrap();
         assert_eq!(set["spec"]["replicas"], 0);
         let refused = apply(&json!({"spec": {"replicas": -1}}), &mut set).unwrap_err();
-        assert_eq!(texts(&refused), ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"]);
+        assert_eq!(
+            texts(&refused),
+            ["spec.replicas: Invalid value: -1: must be greater than or equal to 0"]
+        );
     }
 }

@@ -5,11 +5,10 @@ use serde_json::Value;
 
 use crate::field::{FieldError, Path};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
-use crate::resources::columns::{AGE, NAME, cell};
 use crate::resources::checks::{immutable, not_negative};
+use crate::resources::columns::{AGE, NAME, cell};
 use crate::resources::object::{fill, given, int, list, text};
 use crate::{meta, table};
-
 
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
@@ -39,35 +38,53 @@ impl Strategy for Rules {
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         // A-36
-        let mut errors: Vec<_> = not_negative(object, "revision", &Path::default()).into_iter().collect();
+        let mut errors: Vec<_> = not_negative(object, "revision", &Path::default())
+            .into_iter()
+            .collect();
         let at = Path::new("data");
         if !given(object, "data") {
             errors.push(FieldError::required(&at, "data is mandatory"));
         } else if !object["data"].is_object() {
-            errors.push(FieldError::invalid(&at, object["data"].clone(), "data must be a valid JSON object"));
+            errors.push(FieldError::invalid(
+                &at,
+                object["data"].clone(),
+                "data must be a valid JSON object",
+            ));
         }
         errors
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
-        let mut errors: Vec<_> = not_negative(new, "revision", &Path::default()).into_iter().collect();
+        let mut errors: Vec<_> = not_negative(new, "revision", &Path::default())
+            .into_iter()
+            .collect();
         errors.extend(immutable(new, old, "data", &Path::default()));
         errors
     }
 
     fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let revision = int(object, "revision").unwrap_or(0);
-        vec![meta::name(object).into(), controller(object).into(), revision.into(), table::age(object, now)]
+        vec![
+            meta::name(object).into(),
+            controller(object).into(),
+            revision.into(),
+            table::age(object, now),
+        ]
     }
 }
 
 /// The owner that controls an object, as `statefulset.apps/web`.
 fn controller(object: &Value) -> String {
-    let Some(owner) = list(&object["metadata"], "ownerReferences").iter().find(|o| o["controller"] == true) else {
+    let Some(owner) = list(&object["metadata"], "ownerReferences")
+        .iter()
+        .find(|o| o["controller"] == true)
+    else {
         return "<none>".to_owned();
     };
     let kind = text(owner, "kind").to_lowercase();
-    let group = text(owner, "apiVersion").split_once('/').map_or("", |(group, _)| group);
+    let group = text(owner, "apiVersion")
+        .split_once('/')
+        .map_or("", |(group, _)| group);
     let dot = if group.is_empty() { "" } else { "." };
     format!("{kind}{dot}{group}/{}", text(owner, "name"))
 }
@@ -75,7 +92,10 @@ fn controller(object: &Value) -> String {
 const COLUMNS: &[Column] = &[
     NAME,
     cell("Controller", "Controller of the object"),
-    cell("Revision", "Revision indicates the revision of the state represented by Data."),
+    cell(
+        "Revision",
+        "Revision indicates the revision of the state represented by Data.",
+    ),
     AGE,
 ];
 
@@ -101,7 +121,10 @@ mod tests {
             ["data: Invalid value: [1]: data must be a valid JSON object"]
         );
         assert_eq!(
-            texts(&Rules.validate_update(&json!({"revision": 2, "data": {"a": 2}}), &json!({"data": {"a": 1}}))),
+            texts(&Rules.validate_update(
+                &json!({"revision": 2, "data": {"a": 2}}),
+                &json!({"data": {"a": 1}})
+            )),
             [r#"data: Invalid value: {"a":2}: field is immutable"#]
         );
     }
@@ -109,8 +132,17 @@ mod tests {
     #[test]
     fn the_row_names_the_controller() {
         let owner = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "controller": true});
-        let object = json!({"metadata": {"name": "web-1", "ownerReferences": [owner]}, "revision": 3});
+        let object =
+            json!({"metadata": {"name": "web-1", "ownerReferences": [owner]}, "revision": 3});
         let cells = Rules.row(&object, Timestamp::UNIX_EPOCH);
-        assert_eq!(cells, [json!("web-1"), json!("statefulset.apps/web"), json!(3), json!("<unknown>")]);
+        assert_eq!(
+            cells,
+            [
+                json!("web-1"),
+                json!("statefulset.apps/web"),
+                json!(3),
+                json!("<unknown>")
+            ]
+        );
     }
 }

@@ -5,11 +5,10 @@ use serde_json::Value;
 
 use crate::field::{FieldError, Path};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
-use crate::resources::columns::{AGE, NAME, cell};
 use crate::resources::checks::not_negative;
+use crate::resources::columns::{AGE, NAME, cell};
 use crate::resources::object::{int, text};
 use crate::{meta, table};
-
 
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
@@ -50,7 +49,11 @@ impl Strategy for Rules {
 
     fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let holder = text(&object["spec"], "holderIdentity");
-        vec![meta::name(object).into(), holder.into(), table::age(object, now)]
+        vec![
+            meta::name(object).into(),
+            holder.into(),
+            table::age(object, now),
+        ]
     }
 
     // A lock that could be overwritten unseen would be none.
@@ -65,7 +68,10 @@ impl Strategy for Rules {
 
 const COLUMNS: &[Column] = &[
     NAME,
-    cell("Holder", "holderIdentity contains the identity of the holder of a current lease. If Coordinated Leader Election is used, the holder identity must be equal to the elected LeaseCandidate.metadata.name field."),
+    cell(
+        "Holder",
+        "holderIdentity contains the identity of the holder of a current lease. If Coordinated Leader Election is used, the holder identity must be equal to the elected LeaseCandidate.metadata.name field.",
+    ),
     AGE,
 ];
 
@@ -78,7 +84,8 @@ mod tests {
 
     #[test]
     fn durations_are_positive() {
-        let faults = Rules.validate(&json!({"spec": {"leaseTransitions": -1, "leaseDurationSeconds": -2}}));
+        let faults =
+            Rules.validate(&json!({"spec": {"leaseTransitions": -1, "leaseDurationSeconds": -2}}));
         assert_eq!(
             texts(&faults),
             [

@@ -5,13 +5,12 @@ use serde_json::Value;
 
 use crate::field::{FieldError, Path};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
-use crate::resources::columns::{AGE, NAME, cell};
 use crate::resources::checks::each;
+use crate::resources::columns::{AGE, NAME, cell};
 use crate::{meta, names, table};
 
 /// Keys and values together may have this many bytes.
 const DATA_MAX: usize = 1024 * 1024;
-
 
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
@@ -42,12 +41,20 @@ impl Strategy for Rules {
             let at = Path::new("data").key(key);
             errors.extend(each(names::config_key(key), &at, key));
             if binary.get(key).is_some() {
-                errors.push(FieldError::invalid(&at, key.as_str(), "duplicate of key present in binaryData"));
+                errors.push(FieldError::invalid(
+                    &at,
+                    key.as_str(),
+                    "duplicate of key present in binaryData",
+                ));
             }
             size += value.as_str().map_or(0, str::len);
         }
         for (key, value) in binary.as_object().into_iter().flatten() {
-            errors.extend(each(names::config_key(key), &Path::new("binaryData").key(key), key));
+            errors.extend(each(
+                names::config_key(key),
+                &Path::new("binaryData").key(key),
+                key,
+            ));
             size += super::secret::decoded_len(value);
         }
         if size > DATA_MAX {
@@ -64,7 +71,11 @@ impl Strategy for Rules {
 
     fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let count = |field: &str| object[field].as_object().map_or(0, serde_json::Map::len);
-        vec![meta::name(object).into(), (count("data") + count("binaryData")).into(), table::age(object, now)]
+        vec![
+            meta::name(object).into(),
+            (count("data") + count("binaryData")).into(),
+            table::age(object, now),
+        ]
     }
 }
 
@@ -78,7 +89,8 @@ pub(super) fn frozen(new: &Value, old: &Value, fields: &[&str]) -> Vec<FieldErro
     if new["immutable"] != true {
         errors.push(FieldError::forbidden(&Path::new("immutable"), DETAIL));
     }
-    let content = |object: &Value, field: &str| object[field].as_object().cloned().unwrap_or_default();
+    let content =
+        |object: &Value, field: &str| object[field].as_object().cloned().unwrap_or_default();
     for field in fields {
         if content(new, field) != content(old, field) {
             errors.push(FieldError::forbidden(&Path::new(field), DETAIL));
@@ -89,7 +101,10 @@ pub(super) fn frozen(new: &Value, old: &Value, fields: &[&str]) -> Vec<FieldErro
 
 const COLUMNS: &[Column] = &[
     NAME,
-    cell("Data", "Data contains the configuration data. Each key must consist of alphanumeric characters, '-', '_' or '.'. Values with non-UTF-8 byte sequences must use the BinaryData field. The keys stored in Data must not overlap with the keys in the BinaryData field, this is enforced during validation process."),
+    cell(
+        "Data",
+        "Data contains the configuration data. Each key must consist of alphanumeric characters, '-', '_' or '.'. Values with non-UTF-8 byte sequences must use the BinaryData field. The keys stored in Data must not overlap with the keys in the BinaryData field, this is enforced during validation process.",
+    ),
     AGE,
 ];
 
@@ -102,7 +117,9 @@ mod tests {
 
     #[test]
     fn keys_are_checked_in_both_maps() {
-        let faults = texts(&Rules.validate(&json!({"data": {"..": "1", "a": "1"}, "binaryData": {"a": "MQ=="}})));
+        let faults = texts(
+            &Rules.validate(&json!({"data": {"..": "1", "a": "1"}, "binaryData": {"a": "MQ=="}})),
+        );
         assert_eq!(
             faults,
             [
@@ -111,7 +128,10 @@ mod tests {
             ]
         );
         let big = json!({"data": {"k": "x".repeat(DATA_MAX + 1)}});
-        assert_eq!(texts(&Rules.validate(&big)), ["[]: Too long: may not be more than 1048576 bytes"]);
+        assert_eq!(
+            texts(&Rules.validate(&big)),
+            ["[]: Too long: may not be more than 1048576 bytes"]
+        );
     }
 
     #[test]
@@ -121,7 +141,11 @@ mod tests {
         let forbidden = "Forbidden: field is immutable when `immutable` is set";
         assert_eq!(
             texts(&Rules.validate_update(&new, &old)),
-            [format!("immutable: {forbidden}"), format!("data: {forbidden}"), format!("binaryData: {forbidden}")]
+            [
+                format!("immutable: {forbidden}"),
+                format!("data: {forbidden}"),
+                format!("binaryData: {forbidden}")
+            ]
         );
         assert!(Rules.validate_update(&old, &old).is_empty());
     }

@@ -9,7 +9,6 @@ use crate::resources::columns::{cell, wide};
 use crate::resources::object::{ensure, fill, given, int, text};
 use crate::{meta, table};
 
-
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
     Resource {
@@ -44,14 +43,25 @@ impl Strategy for Rules {
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
-        let (namespace, involved) = (meta::namespace(object), text(&object["involvedObject"], "namespace"));
+        let (namespace, involved) = (
+            meta::namespace(object),
+            text(&object["involvedObject"], "namespace"),
+        );
         // Events of cluster-wide objects live in these namespaces.
-        let fits = if involved.is_empty() { ["default", "kube-system"].contains(&namespace) } else { involved == namespace };
+        let fits = if involved.is_empty() {
+            ["default", "kube-system"].contains(&namespace)
+        } else {
+            involved == namespace
+        };
         if fits {
             return Vec::new();
         }
         let at = Path::new("involvedObject.namespace");
-        vec![FieldError::invalid(&at, involved, "does not match event.namespace")]
+        vec![FieldError::invalid(
+            &at,
+            involved,
+            "does not match event.namespace",
+        )]
     }
 
     fn validate_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
@@ -59,17 +69,26 @@ impl Strategy for Rules {
     }
 
     fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
-        let first = ["firstTimestamp", "eventTime"].into_iter().find(|time| given(object, time));
+        let first = ["firstTimestamp", "eventTime"]
+            .into_iter()
+            .find(|time| given(object, time));
         let first = first.map_or(&Value::Null, |time| &object[time]);
         let series = &object["series"];
-        let last = match (given(series, "lastObservedTime"), given(object, "lastTimestamp")) {
+        let last = match (
+            given(series, "lastObservedTime"),
+            given(object, "lastTimestamp"),
+        ) {
             (true, _) => &series["lastObservedTime"],
             (false, true) => &object["lastTimestamp"],
             (false, false) => first,
         };
         let count = int(series, "count").or(int(object, "count")).unwrap_or(0);
         let involved = &object["involvedObject"];
-        let target = format!("{}/{}", text(involved, "kind").to_lowercase(), text(involved, "name"));
+        let target = format!(
+            "{}/{}",
+            text(involved, "kind").to_lowercase(),
+            text(involved, "name")
+        );
         vec![
             table::since(last, now).into(),
             text(object, "type").into(),
@@ -100,7 +119,15 @@ impl Strategy for Rules {
             ("involvedObject.fieldPath", of("fieldPath")),
             ("reason", text(object, "reason").to_owned()),
             ("reportingComponent", reporting.to_owned()),
-            ("source", if component.is_empty() { reporting } else { component }.to_owned()),
+            (
+                "source",
+                if component.is_empty() {
+                    reporting
+                } else {
+                    component
+                }
+                .to_owned(),
+            ),
             ("type", text(object, "type").to_owned()),
         ]
     }
@@ -114,24 +141,59 @@ impl Strategy for Rules {
 fn source(object: &Value) -> String {
     let either = |of: &Value, field_name: &str, other: &str| {
         let value = text(of, field_name);
-        if value.is_empty() { text(object, other).to_owned() } else { value.to_owned() }
+        if value.is_empty() {
+            text(object, other).to_owned()
+        } else {
+            value.to_owned()
+        }
     };
     let component = either(&object["source"], "component", "reportingComponent");
     let host = either(&object["source"], "host", "reportingInstance");
-    if host.is_empty() { component } else { format!("{component}, {host}") }
+    if host.is_empty() {
+        component
+    } else {
+        format!("{component}, {host}")
+    }
 }
 
 const COLUMNS: &[Column] = &[
-    cell("Last Seen", "The time at which the most recent occurrence of this event was recorded."),
-    cell("Type", "Type of this event (Normal, Warning), new types could be added in the future"),
-    cell("Reason", "This should be a short, machine understandable string that gives the reason for the transition into the object's current status."),
+    cell(
+        "Last Seen",
+        "The time at which the most recent occurrence of this event was recorded.",
+    ),
+    cell(
+        "Type",
+        "Type of this event (Normal, Warning), new types could be added in the future",
+    ),
+    cell(
+        "Reason",
+        "This should be a short, machine understandable string that gives the reason for the transition into the object's current status.",
+    ),
     cell("Object", "The object that this event is about."),
-    wide("Subobject", "If referring to a piece of an object instead of an entire object, this string should contain a valid JSON/Go field access statement, such as desiredState.manifest.containers[2]. For example, if the object reference is to a container within a pod, this would take on a value like: \"spec.containers{name}\" (where \"name\" refers to the name of the container that triggered the event) or if no container name is specified \"spec.containers[2]\" (container with index 2 in this pod). This syntax is chosen only to have some well-defined way of referencing a part of an object."),
-    wide("Source", "The component reporting this event. Should be a short machine understandable string."),
-    cell("Message", "A human-readable description of the status of this operation."),
-    wide("First Seen", "The time at which the event was first recorded. (Time of server receipt is in TypeMeta.)"),
+    wide(
+        "Subobject",
+        "If referring to a piece of an object instead of an entire object, this string should contain a valid JSON/Go field access statement, such as desiredState.manifest.containers[2]. For example, if the object reference is to a container within a pod, this would take on a value like: \"spec.containers{name}\" (where \"name\" refers to the name of the container that triggered the event) or if no container name is specified \"spec.containers[2]\" (container with index 2 in this pod). This syntax is chosen only to have some well-defined way of referencing a part of an object.",
+    ),
+    wide(
+        "Source",
+        "The component reporting this event. Should be a short machine understandable string.",
+    ),
+    cell(
+        "Message",
+        "A human-readable description of the status of this operation.",
+    ),
+    wide(
+        "First Seen",
+        "The time at which the event was first recorded. (Time of server receipt is in TypeMeta.)",
+    ),
     wide("Count", "The number of times this event has occurred."),
-    Column { name: "Name", kind: "string", format: "name", description: "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names", priority: 1 },
+    Column {
+        name: "Name",
+        kind: "string",
+        format: "name",
+        description: "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+        priority: 1,
+    },
 ];
 
 #[cfg(test)]
@@ -144,7 +206,9 @@ mod tests {
     #[test]
     fn events_live_beside_their_object() {
         let event = |namespace: &str, involved: Value| {
-            texts(&Rules.validate(&json!({"metadata": {"namespace": namespace}, "involvedObject": involved})))
+            texts(&Rules.validate(
+                &json!({"metadata": {"namespace": namespace}, "involvedObject": involved}),
+            ))
         };
         assert_eq!(
             event("a", json!({})),
@@ -164,10 +228,15 @@ mod tests {
             "involvedObject": {"kind": "Pod", "name": "p", "fieldPath": "spec.x"}, "source": {"component": "me", "host": "h"}});
         assert_eq!(
             Value::from(Rules.row(&event, now)),
-            json!(["60s", "Warning", "Tested", "pod/p", "spec.x", "me, h", "m", "24h", 2, "e"])
+            json!([
+                "60s", "Warning", "Tested", "pod/p", "spec.x", "me, h", "m", "24h", 2, "e"
+            ])
         );
         let newer = json!({"eventTime": "2024-01-02T00:00:00.000001Z", "reportingComponent": "c", "reportingInstance": "i"});
         let cells = Rules.row(&newer, now);
-        assert_eq!((&cells[0], &cells[5], &cells[8]), (&json!("60s"), &json!("c, i"), &json!(1)));
+        assert_eq!(
+            (&cells[0], &cells[5], &cells[8]),
+            (&json!("60s"), &json!("c, i"), &json!(1))
+        );
     }
 }

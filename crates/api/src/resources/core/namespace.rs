@@ -15,7 +15,6 @@ use crate::{meta, table};
 const FINALIZER: &str = "kubernetes";
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
     Resource {
@@ -28,7 +27,9 @@ pub(crate) fn resource() -> Resource {
         short_names: &["ns"],
         categories: &[],
         scope: Scope::Cluster,
-        verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
+        verbs: &[
+            "create", "delete", "get", "list", "patch", "update", "watch",
+        ],
         subresources: &[Subresource::Finalize, Subresource::Status],
         columns: COLUMNS,
         strategy: &Rules,
@@ -71,23 +72,36 @@ impl Strategy for Rules {
 
     fn validate_status_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
         let (phase, at) = (text(&new["status"], "phase"), Path::new("status.Phase"));
-        let (expected, state) = match new["metadata"]["deletionTimestamp"].is_null() {
-            true => ("Active", "empty"),
-            false => ("Terminating", "not empty"),
+        let going = !new["metadata"]["deletionTimestamp"].is_null();
+        let (expected, state) = if going {
+            ("Terminating", "not empty")
+        } else {
+            ("Active", "empty")
         };
         if phase == expected {
             return Vec::new();
         }
-        vec![FieldError::invalid(&at, phase, format!("may only be '{expected}' if `deletionTimestamp` is {state}"))]
+        vec![FieldError::invalid(
+            &at,
+            phase,
+            format!("may only be '{expected}' if `deletionTimestamp` is {state}"),
+        )]
     }
 
     fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
-        vec![meta::name(object).into(), text(&object["status"], "phase").into(), table::age(object, now)]
+        vec![
+            meta::name(object).into(),
+            text(&object["status"], "phase").into(),
+            table::age(object, now),
+        ]
     }
 
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
         let name = meta::name(object).to_owned();
-        vec![("name", name), ("status.phase", text(&object["status"], "phase").to_owned())]
+        vec![
+            ("name", name),
+            ("status.phase", text(&object["status"], "phase").to_owned()),
+        ]
     }
 
     fn name_rule(&self) -> Rule {
@@ -96,15 +110,15 @@ impl Strategy for Rules {
 }
 
 fn finalizers(object: &Value) -> Vec<FieldError> {
-    let finalizers = list(&object["spec"], "finalizers").iter().filter_map(Value::as_str);
-    finalizers.flat_map(|name| meta::finalizer(name, &Path::new("spec.finalizers"))).collect()
+    let finalizers = list(&object["spec"], "finalizers")
+        .iter()
+        .filter_map(Value::as_str);
+    finalizers
+        .flat_map(|name| meta::finalizer(name, &Path::new("spec.finalizers")))
+        .collect()
 }
 
-const COLUMNS: &[Column] = &[
-    NAME,
-    cell("Status", "The status of the namespace"),
-    AGE,
-];
+const COLUMNS: &[Column] = &[NAME, cell("Status", "The status of the namespace"), AGE];
 
 #[cfg(test)]
 mod tests {
@@ -113,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_new_namespace_is_active_and_held() {
-        let mut namespace = json!({"metadata": {"name": "a"}, "spec": {"finalizers": ["example.com/own"]}});
+        let mut namespace =
+            json!({"metadata": {"name": "a"}, "spec": {"finalizers": ["example.com/own"]}});
         Rules.default(&mut namespace);
         Rules.prepare_create(&mut namespace);
         assert_eq!(
@@ -128,9 +143,12 @@ mod tests {
         let active = json!({"status": {"phase": "Terminating"}});
         assert_eq!(
             texts(&Rules.validate_status_update(&active, &active)),
-            [r#"status.Phase: Invalid value: "Terminating": may only be 'Active' if `deletionTimestamp` is empty"#]
+            [
+                r#"status.Phase: Invalid value: "Terminating": may only be 'Active' if `deletionTimestamp` is empty"#
+            ]
         );
-        let going = json!({"metadata": {"deletionTimestamp": "t"}, "status": {"phase": "Terminating"}});
+        let going =
+            json!({"metadata": {"deletionTimestamp": "t"}, "status": {"phase": "Terminating"}});
         assert!(Rules.validate_status_update(&going, &going).is_empty());
     }
 
@@ -143,7 +161,9 @@ mod tests {
         let bad = json!({"spec": {"finalizers": ["nodomain"]}});
         assert_eq!(
             texts(&Rules.validate(&bad)),
-            [r#"spec.finalizers: Invalid value: "nodomain": name is neither a standard finalizer name nor is it fully qualified"#]
+            [
+                r#"spec.finalizers: Invalid value: "nodomain": name is neither a standard finalizer name nor is it fully qualified"#
+            ]
         );
     }
 }

@@ -7,18 +7,25 @@ use crate::field::{FieldError, Path};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy, Subresource};
 use crate::resources::checks::{each, one_of};
 use crate::resources::columns::{AGE, NAME, cell, wide};
+use crate::resources::keep;
 use crate::resources::object::{canonical_amounts, ensure, fill, given, list, put, text};
 use crate::resources::pod_template::EFFECTS;
-use crate::resources::keep;
 use crate::{meta, names, table};
 
 const ROLE: &str = "node-role.kubernetes.io/";
 /// What a node tells about itself; printed even while unknown.
 const FACTS: [&str; 10] = [
-    "machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion",
-    "kubeProxyVersion", "operatingSystem", "architecture",
+    "machineID",
+    "systemUUID",
+    "bootID",
+    "kernelVersion",
+    "osImage",
+    "containerRuntimeVersion",
+    "kubeletVersion",
+    "kubeProxyVersion",
+    "operatingSystem",
+    "architecture",
 ];
-
 
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
@@ -45,7 +52,10 @@ impl Strategy for Rules {
     fn default(&self, object: &mut Value) {
         let spec = ensure(object, "spec");
         // The single range and the list of ranges mirror each other.
-        match (list(spec, "podCIDRs").first().cloned(), spec.get("podCIDR").cloned()) {
+        match (
+            list(spec, "podCIDRs").first().cloned(),
+            spec.get("podCIDR").cloned(),
+        ) {
             (None, Some(one)) if one.is_string() => put(spec, "podCIDRs", json!([one])),
             (Some(first), _) => put(spec, "podCIDR", first),
             _ => {}
@@ -57,7 +67,11 @@ impl Strategy for Rules {
             let capacity = status["capacity"].clone();
             put(status, "allocatable", capacity);
         }
-        fill(ensure(ensure(status, "daemonEndpoints"), "kubeletEndpoint"), "Port", 0);
+        fill(
+            ensure(ensure(status, "daemonEndpoints"), "kubeletEndpoint"),
+            "Port",
+            0,
+        );
         let info = ensure(status, "nodeInfo");
         for fact in FACTS {
             fill(info, fact, "");
@@ -70,8 +84,16 @@ impl Strategy for Rules {
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = taints(object);
-        for (index, range) in list(&object["spec"], "podCIDRs").iter().filter_map(Value::as_str).enumerate() {
-            errors.extend(each(names::cidr(range), &Path::new("spec.podCIDRs").index(index), range));
+        for (index, range) in list(&object["spec"], "podCIDRs")
+            .iter()
+            .filter_map(Value::as_str)
+            .enumerate()
+        {
+            errors.extend(each(
+                names::cidr(range),
+                &Path::new("spec.podCIDRs").index(index),
+                range,
+            ));
         }
         errors
     }
@@ -93,7 +115,13 @@ impl Strategy for Rules {
 
     fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let (status, info) = (&object["status"], &object["status"]["nodeInfo"]);
-        let known = |fact: &str| if fact.is_empty() { "<unknown>".to_owned() } else { fact.to_owned() };
+        let known = |fact: &str| {
+            if fact.is_empty() {
+                "<unknown>".to_owned()
+            } else {
+                fact.to_owned()
+            }
+        };
         let address = |kind: &str| {
             let found = list(status, "addresses").iter().find(|a| a["type"] == kind);
             found.map_or_else(|| "<none>".to_owned(), |a| text(a, "address").to_owned())
@@ -113,13 +141,18 @@ impl Strategy for Rules {
     }
 
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
-        vec![("spec.unschedulable", (object["spec"]["unschedulable"] == true).to_string())]
+        vec![(
+            "spec.unschedulable",
+            (object["spec"]["unschedulable"] == true).to_string(),
+        )]
     }
 }
 
 /// `Ready`, `NotReady` or `Unknown`, with what keeps pods away (K-7).
 fn state(object: &Value) -> String {
-    let ready = list(&object["status"], "conditions").iter().find(|c| c["type"] == "Ready");
+    let ready = list(&object["status"], "conditions")
+        .iter()
+        .find(|c| c["type"] == "Ready");
     let mut state = match ready {
         Some(condition) if condition["status"] == "True" => "Ready",
         Some(_) => "NotReady",
@@ -133,7 +166,10 @@ fn state(object: &Value) -> String {
 }
 
 fn roles(object: &Value) -> String {
-    let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
+    let labels = object["metadata"]["labels"]
+        .as_object()
+        .into_iter()
+        .flatten();
     let mut roles: Vec<&str> = labels
         .filter_map(|(key, value)| match key.strip_prefix(ROLE) {
             Some(role) if !role.is_empty() => Some(role),
@@ -143,7 +179,11 @@ fn roles(object: &Value) -> String {
         .collect();
     roles.sort_unstable();
     roles.dedup();
-    if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") }
+    if roles.is_empty() {
+        "<none>".to_owned()
+    } else {
+        roles.join(",")
+    }
 }
 
 fn taints(object: &Value) -> Vec<FieldError> {
@@ -156,7 +196,11 @@ fn taints(object: &Value) -> Vec<FieldError> {
         errors.extend(each(names::qualified_name(key), &at.child("key"), key));
         let faults = names::label_value(value);
         if !faults.is_empty() {
-            errors.push(FieldError::invalid(&at.child("value"), value, faults.join(";")));
+            errors.push(FieldError::invalid(
+                &at.child("value"),
+                value,
+                faults.join(";"),
+            ));
         }
         errors.extend(one_of(taint, "effect", &at, &EFFECTS, false));
         if !seen.insert((key, text(taint, "effect"))) {
@@ -176,9 +220,18 @@ const COLUMNS: &[Column] = &[
     cell("Version", "Kubelet Version reported by the node."),
     wide("Internal-IP", ADDRESSES),
     wide("External-IP", ADDRESSES),
-    wide("OS-Image", "OS Image reported by the node from /etc/os-release (e.g. Debian GNU/Linux 7 (wheezy))."),
-    wide("Kernel-Version", "Kernel Version reported by the node from 'uname -r' (e.g. 3.16.0-0.bpo.4-amd64)."),
-    wide("Container-Runtime", "ContainerRuntime Version reported by the node through runtime remote API (e.g. containerd://1.4.2)."),
+    wide(
+        "OS-Image",
+        "OS Image reported by the node from /etc/os-release (e.g. Debian GNU/Linux 7 (wheezy)).",
+    ),
+    wide(
+        "Kernel-Version",
+        "Kernel Version reported by the node from 'uname -r' (e.g. 3.16.0-0.bpo.4-amd64).",
+    ),
+    wide(
+        "Container-Runtime",
+        "ContainerRuntime Version reported by the node through runtime remote API (e.g. containerd://1.4.2).",
+    ),
 ];
 
 const ADDRESSES: &str = "List of addresses reachable to the node. Queried from cloud provider, if available. More info: https://kubernetes.io/docs/reference/node/node-status/#addresses Note: This field is declared as mergeable, but the merge key is not sufficiently unique, which can cause data corruption when it is merged. Callers should instead use a full-replacement patch. See https://pr.k8s.io/79391 for an example. Consumers should assume that addresses can change during the lifetime of a Node. However, there are some exceptions where this may not be possible, such as Pods that inherit a Node's address in its own status or consumers of the downward API (status.hostIP).";
@@ -195,9 +248,21 @@ mod tests {
             "spec": {"unschedulable": true}, "status": {"conditions": [{"type": "Ready", "status": "True"}],
             "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}], "nodeInfo": {"kubeletVersion": "v1.36.2"}}});
         let cells = Rules.row(&node, Timestamp::UNIX_EPOCH);
-        assert_eq!(cells[1..6], [json!("Ready,SchedulingDisabled"), json!("control-plane,worker"), json!("<unknown>"), json!("v1.36.2"), json!("10.0.0.1")]);
+        assert_eq!(
+            cells[1..6],
+            [
+                json!("Ready,SchedulingDisabled"),
+                json!("control-plane,worker"),
+                json!("<unknown>"),
+                json!("v1.36.2"),
+                json!("10.0.0.1")
+            ]
+        );
         assert_eq!(cells.len(), COLUMNS.len());
-        assert_eq!(Rules.row(&json!({}), Timestamp::UNIX_EPOCH)[1..3], [json!("Unknown"), json!("<none>")]);
+        assert_eq!(
+            Rules.row(&json!({}), Timestamp::UNIX_EPOCH)[1..3],
+            [json!("Unknown"), json!("<none>")]
+        );
     }
 
     #[test]
@@ -219,7 +284,9 @@ mod tests {
         let bad = json!({"spec": {"taints": [{"key": "a", "effect": "Odd"}]}});
         assert_eq!(
             texts(&Rules.validate(&bad)),
-            [r#"metadata.taints[0].effect: Unsupported value: "Odd": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute""#]
+            [
+                r#"metadata.taints[0].effect: Unsupported value: "Odd": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute""#
+            ]
         );
     }
 }

@@ -15,12 +15,30 @@ use crate::{meta, names, table};
 
 /// Where a volume's data may be.
 const SOURCES: [&str; 22] = [
-    "gcePersistentDisk", "awsElasticBlockStore", "hostPath", "glusterfs", "nfs", "rbd", "iscsi", "cinder", "cephfs", "fc",
-    "flocker", "flexVolume", "azureFile", "vsphereVolume", "quobyte", "azureDisk", "photonPersistentDisk",
-    "portworxVolume", "scaleIO", "local", "storageos", "csi",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "hostPath",
+    "glusterfs",
+    "nfs",
+    "rbd",
+    "iscsi",
+    "cinder",
+    "cephfs",
+    "fc",
+    "flocker",
+    "flexVolume",
+    "azureFile",
+    "vsphereVolume",
+    "quobyte",
+    "azureDisk",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "scaleIO",
+    "local",
+    "storageos",
+    "csi",
 ];
 const RECLAIM_POLICIES: [&str; 3] = ["Delete", "Recycle", "Retain"];
-
 
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
@@ -76,18 +94,32 @@ impl Strategy for Rules {
         }
         errors.extend(unknown_modes(modes, &at));
         errors.extend(capacity(spec, &path.child("capacity")));
-        errors.extend(one_of(spec, "persistentVolumeReclaimPolicy", &path, &RECLAIM_POLICIES, true));
+        errors.extend(one_of(
+            spec,
+            "persistentVolumeReclaimPolicy",
+            &path,
+            &RECLAIM_POLICIES,
+            true,
+        ));
         let required = &spec["nodeAffinity"]["required"];
         if given(spec, "nodeAffinity") {
             let at = path.child("nodeAffinity").child("required");
             if required.is_null() {
-                errors.push(FieldError::required(&at, "must specify required node constraints"));
+                errors.push(FieldError::required(
+                    &at,
+                    "must specify required node constraints",
+                ));
             } else {
                 errors.extend(node_selector(required, &at));
             }
         }
         errors.extend(source(spec, &path));
-        errors.extend(named(spec, "storageClassName", &path, names::dns1123_subdomain));
+        errors.extend(named(
+            spec,
+            "storageClassName",
+            &path,
+            names::dns1123_subdomain,
+        ));
         errors.extend(one_of(spec, "volumeMode", &path, &VOLUME_MODES, true));
         errors
     }
@@ -95,9 +127,15 @@ impl Strategy for Rules {
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = self.validate(new);
         let (after, before, path) = (&new["spec"], &old["spec"], Path::new("spec"));
-        if SOURCES.iter().any(|source| after[*source] != before[*source]) {
+        if SOURCES
+            .iter()
+            .any(|source| after[*source] != before[*source])
+        {
             let detail = "spec.persistentvolumesource is immutable after creation";
-            errors.push(FieldError::forbidden(&path.child("persistentvolumesource"), detail));
+            errors.push(FieldError::forbidden(
+                &path.child("persistentvolumesource"),
+                detail,
+            ));
         }
         errors.extend(immutable(after, before, "volumeMode", &path));
         if given(before, "nodeAffinity") {
@@ -108,11 +146,20 @@ impl Strategy for Rules {
 
     fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let (spec, status) = (&object["spec"], &object["status"]);
-        let phase = if given(&object["metadata"], "deletionTimestamp") { "Terminating" } else { text(status, "phase") };
+        let phase = if given(&object["metadata"], "deletionTimestamp") {
+            "Terminating"
+        } else {
+            text(status, "phase")
+        };
         let reference = &spec["claimRef"];
-        let claim = match reference.is_null() {
-            true => String::new(),
-            false => format!("{}/{}", text(reference, "namespace"), text(reference, "name")),
+        let claim = if reference.is_null() {
+            String::new()
+        } else {
+            format!(
+                "{}/{}",
+                text(reference, "namespace"),
+                text(reference, "name")
+            )
         };
         vec![
             meta::name(object).into(),
@@ -135,13 +182,22 @@ impl Strategy for Rules {
 }
 
 fn capacity(spec: &Value, path: &Path) -> Vec<FieldError> {
-    let Some(amounts) = spec["capacity"].as_object().filter(|amounts| !amounts.is_empty()) else {
+    let Some(amounts) = spec["capacity"]
+        .as_object()
+        .filter(|amounts| !amounts.is_empty())
+    else {
         return vec![FieldError::required(path, "")];
     };
     if amounts.len() > 1 || !amounts.contains_key("storage") {
-        return vec![FieldError::not_supported(path, amounts.clone(), &["storage"])];
+        return vec![FieldError::not_supported(
+            path,
+            amounts.clone(),
+            &["storage"],
+        )];
     }
-    amount(&amounts["storage"], &path.key("storage"), true).into_iter().collect()
+    amount(&amounts["storage"], &path.key("storage"), true)
+        .into_iter()
+        .collect()
 }
 
 fn source(spec: &Value, path: &Path) -> Vec<FieldError> {
@@ -150,23 +206,38 @@ fn source(spec: &Value, path: &Path) -> Vec<FieldError> {
         let (at, source) = (path.child(kind), &spec[*kind]);
         sources += 1;
         if sources > 1 {
-            errors.push(FieldError::forbidden(&at, "may not specify more than 1 volume type"));
+            errors.push(FieldError::forbidden(
+                &at,
+                "may not specify more than 1 volume type",
+            ));
             continue;
         }
-        let required = |name: &str| text(source, name).is_empty().then(|| FieldError::required(&at.child(name), ""));
+        let required = |name: &str| {
+            text(source, name)
+                .is_empty()
+                .then(|| FieldError::required(&at.child(name), ""))
+        };
         match *kind {
             "hostPath" => {
                 errors.extend(host_path(source, &at));
-                if text(source, "path") == "/" && text(spec, "persistentVolumeReclaimPolicy") == "Recycle" {
+                if text(source, "path") == "/"
+                    && text(spec, "persistentVolumeReclaimPolicy") == "Recycle"
+                {
                     let at = path.child("persistentVolumeReclaimPolicy");
-                    errors.push(FieldError::forbidden(&at, "may not be 'recycle' for a hostPath mount of '/'"));
+                    errors.push(FieldError::forbidden(
+                        &at,
+                        "may not be 'recycle' for a hostPath mount of '/'",
+                    ));
                 }
             }
             "local" => {
                 errors.extend(required("path"));
                 if !given(spec, "nodeAffinity") {
                     let at = path.child("nodeAffinity");
-                    errors.push(FieldError::required(&at, "Local volume requires node affinity"));
+                    errors.push(FieldError::required(
+                        &at,
+                        "Local volume requires node affinity",
+                    ));
                 }
             }
             "nfs" => errors.extend(["server", "path"].into_iter().filter_map(required)),
@@ -182,16 +253,37 @@ fn source(spec: &Value, path: &Path) -> Vec<FieldError> {
 
 const COLUMNS: &[Column] = &[
     NAME,
-    cell("Capacity", "capacity is the description of the persistent volume's resources and capacity. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#capacity"),
-    cell("Access Modes", "accessModes contains all ways the volume can be mounted. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#access-modes"),
-    cell("Reclaim Policy", "persistentVolumeReclaimPolicy defines what happens to a persistent volume when released from its claim. Valid options are Retain (default for manually created PersistentVolumes), Delete (default for dynamically provisioned PersistentVolumes), and Recycle (deprecated). Recycle must be supported by the volume plugin underlying this PersistentVolume. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#reclaiming"),
-    cell("Status", "phase indicates if a volume is available, bound to a claim, or released by a claim. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#phase"),
-    cell("Claim", "claimRef is part of a bi-directional binding between PersistentVolume and PersistentVolumeClaim. Expected to be non-nil when bound. claim.VolumeName is the authoritative bind between PV and PVC. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#binding"),
+    cell(
+        "Capacity",
+        "capacity is the description of the persistent volume's resources and capacity. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#capacity",
+    ),
+    cell(
+        "Access Modes",
+        "accessModes contains all ways the volume can be mounted. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#access-modes",
+    ),
+    cell(
+        "Reclaim Policy",
+        "persistentVolumeReclaimPolicy defines what happens to a persistent volume when released from its claim. Valid options are Retain (default for manually created PersistentVolumes), Delete (default for dynamically provisioned PersistentVolumes), and Recycle (deprecated). Recycle must be supported by the volume plugin underlying this PersistentVolume. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#reclaiming",
+    ),
+    cell(
+        "Status",
+        "phase indicates if a volume is available, bound to a claim, or released by a claim. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#phase",
+    ),
+    cell(
+        "Claim",
+        "claimRef is part of a bi-directional binding between PersistentVolume and PersistentVolumeClaim. Expected to be non-nil when bound. claim.VolumeName is the authoritative bind between PV and PVC. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#binding",
+    ),
     cell("StorageClass", "StorageClass of the pv"),
     cell("VolumeAttributesClass", "VolumeAttributesClass of the pv"),
-    cell("Reason", "reason is a brief CamelCase string that describes any failure and is meant for machine parsing and tidy display in the CLI."),
+    cell(
+        "Reason",
+        "reason is a brief CamelCase string that describes any failure and is meant for machine parsing and tidy display in the CLI.",
+    ),
     AGE,
-    wide("VolumeMode", "volumeMode defines if a volume is intended to be used with a formatted filesystem or to remain in raw block state. Value of Filesystem is implied when not included in spec."),
+    wide(
+        "VolumeMode",
+        "volumeMode defines if a volume is intended to be used with a formatted filesystem or to remain in raw block state. Value of Filesystem is implied when not included in spec.",
+    ),
 ];
 
 #[cfg(test)]
@@ -199,6 +291,10 @@ mod tests {
     use super::*;
     use crate::resources::testing::texts;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "json!(..) reads better without a reference"
+    )]
     fn volume(spec: Value) -> Value {
         let mut volume = json!({"metadata": {"name": "pv"}, "spec": {"capacity": {"storage": "5Gi"},
             "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}});
@@ -218,8 +314,10 @@ mod tests {
 
     #[test]
     fn specs_are_checked() {
-        let bad = volume(json!({"accessModes": null, "capacity": {"storage": null, "cpu": "1"},
-            "persistentVolumeReclaimPolicy": "Burn", "hostPath": {"path": "/a/../b"}}));
+        let bad = volume(
+            json!({"accessModes": null, "capacity": {"storage": null, "cpu": "1"},
+            "persistentVolumeReclaimPolicy": "Burn", "hostPath": {"path": "/a/../b"}}),
+        );
         assert_eq!(
             texts(&Rules.validate(&bad)),
             [
@@ -230,7 +328,10 @@ mod tests {
             ]
         );
         let two = volume(json!({"nfs": {"server": "s", "path": "/"}}));
-        assert_eq!(texts(&Rules.validate(&two)), ["spec.nfs: Forbidden: may not specify more than 1 volume type"]);
+        assert_eq!(
+            texts(&Rules.validate(&two)),
+            ["spec.nfs: Forbidden: may not specify more than 1 volume type"]
+        );
         let local = volume(json!({"hostPath": null, "local": {"path": "/x"}}));
         assert_eq!(
             texts(&Rules.validate(&local)),
@@ -241,22 +342,42 @@ mod tests {
     #[test]
     fn the_source_is_immutable() {
         // V-25
-        let (old, new) = (volume(json!({})), volume(json!({"hostPath": {"path": "/other"}})));
+        let (old, new) = (
+            volume(json!({})),
+            volume(json!({"hostPath": {"path": "/other"}})),
+        );
         assert_eq!(
             texts(&Rules.validate_update(&new, &old)),
-            ["spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"]
+            [
+                "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"
+            ]
         );
-        let policy = volume(json!({"persistentVolumeReclaimPolicy": "Delete", "capacity": {"storage": "6Gi"}}));
+        let policy = volume(
+            json!({"persistentVolumeReclaimPolicy": "Delete", "capacity": {"storage": "6Gi"}}),
+        );
         assert!(Rules.validate_update(&policy, &old).is_empty());
     }
 
     #[test]
     fn the_row_names_the_claim() {
-        let mut volume = volume(json!({"claimRef": {"namespace": "n", "name": "c"}, "storageClassName": "s"}));
+        let mut volume =
+            volume(json!({"claimRef": {"namespace": "n", "name": "c"}, "storageClassName": "s"}));
         volume["status"]["phase"] = "Bound".into();
         assert_eq!(
             Value::from(Rules.row(&volume, Timestamp::UNIX_EPOCH)),
-            json!(["pv", "5Gi", "RWO", "Retain", "Bound", "n/c", "s", "<unset>", "", "<unknown>", "Filesystem"])
+            json!([
+                "pv",
+                "5Gi",
+                "RWO",
+                "Retain",
+                "Bound",
+                "n/c",
+                "s",
+                "<unset>",
+                "",
+                "<unknown>",
+                "Filesystem"
+            ])
         );
     }
 }

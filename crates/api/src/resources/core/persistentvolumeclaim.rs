@@ -7,18 +7,23 @@ use crate::field::{FieldError, Path};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy, Subresource};
 use crate::resources::checks::{amount, label_selector, named, one_of};
 use crate::resources::columns::{AGE, NAME, cell, wide};
-use crate::resources::object::{amount_of, canonical_amounts, ensure, fill, given, list, put, remove, text};
+use crate::resources::object::{
+    amount_of, canonical_amounts, ensure, fill, given, list, put, remove, text,
+};
 use crate::resources::{access_modes, keep, same};
 use crate::{meta, names, table};
 
 /// How a volume may be mounted, sorted.
-pub(crate) const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+pub(crate) const ACCESS_MODES: [&str; 4] = [
+    "ReadOnlyMany",
+    "ReadWriteMany",
+    "ReadWriteOnce",
+    "ReadWriteOncePod",
+];
 /// What a volume may be to a container, sorted.
 pub(crate) const VOLUME_MODES: [&str; 2] = ["Block", "Filesystem"];
 const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
-const IMMUTABLE: &str =
-    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
-
+const IMMUTABLE: &str = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
 
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
@@ -85,12 +90,20 @@ impl Strategy for Rules {
 
     fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let (spec, status) = (&object["spec"], &object["status"]);
-        let phase = if given(&object["metadata"], "deletionTimestamp") { "Terminating" } else { text(status, "phase") };
+        let phase = if given(&object["metadata"], "deletionTimestamp") {
+            "Terminating"
+        } else {
+            text(status, "phase")
+        };
         // K-5: what is bound shows only once it is.
         let bound = !text(spec, "volumeName").is_empty();
         let shown = |text: String| if bound { text } else { String::new() };
         let annotated = text(&object["metadata"]["annotations"], CLASS_ANNOTATION);
-        let class = if annotated.is_empty() { text(spec, "storageClassName") } else { annotated };
+        let class = if annotated.is_empty() {
+            text(spec, "storageClassName")
+        } else {
+            annotated
+        };
         vec![
             meta::name(object).into(),
             phase.into(),
@@ -112,7 +125,11 @@ impl Strategy for Rules {
 /// A cell of an optional field.
 pub(super) fn or_unset(object: &Value, name: &str) -> String {
     let value = text(object, name);
-    if value.is_empty() { "<unset>".to_owned() } else { value.to_owned() }
+    if value.is_empty() {
+        "<unset>".to_owned()
+    } else {
+        value.to_owned()
+    }
 }
 
 /// Defaults of a claim's spec, wherever it stands (§1.2).
@@ -164,7 +181,10 @@ pub(crate) fn validate_spec(spec: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let (modes, at) = (list(spec, "accessModes"), path.child("accessModes"));
     if modes.is_empty() {
-        errors.push(FieldError::required(&at, "at least 1 access mode is required"));
+        errors.push(FieldError::required(
+            &at,
+            "at least 1 access mode is required",
+        ));
     }
     if given(spec, "selector") {
         errors.extend(label_selector(&spec["selector"], &path.child("selector")));
@@ -177,7 +197,12 @@ pub(crate) fn validate_spec(spec: &Value, path: &Path) -> Vec<FieldError> {
     } else {
         errors.push(FieldError::required(&at, ""));
     }
-    errors.extend(named(spec, "storageClassName", path, names::dns1123_subdomain));
+    errors.extend(named(
+        spec,
+        "storageClassName",
+        path,
+        names::dns1123_subdomain,
+    ));
     errors.extend(one_of(spec, "volumeMode", path, &VOLUME_MODES, true));
     errors
 }
@@ -190,16 +215,25 @@ pub(super) fn unknown_modes(modes: &[Value], path: &Path) -> Vec<FieldError> {
         .map(|mode| FieldError::not_supported(path, mode.clone(), &ACCESS_MODES))
         .collect();
     if modes.len() > 1 && modes.iter().any(|mode| mode == "ReadWriteOncePod") {
-        errors.push(FieldError::forbidden(path, "may not use ReadWriteOncePod with other access modes"));
+        errors.push(FieldError::forbidden(
+            path,
+            "may not use ReadWriteOncePod with other access modes",
+        ));
     }
     errors
 }
 
 /// Warnings about a claim's spec, wherever it stands.
 pub(crate) fn warn_spec(spec: &Value, path: &Path) -> Option<String> {
-    let amount = amount_of(&spec["resources"]["requests"]["storage"]).filter(|amount| !amount.is_whole())?;
-    let (at, amount) = (path.child("resources").child("requests").key("storage"), amount.to_string());
-    Some(format!("{at}: fractional byte value {amount:?} is invalid, must be an integer"))
+    let amount =
+        amount_of(&spec["resources"]["requests"]["storage"]).filter(|amount| !amount.is_whole())?;
+    let (at, amount) = (
+        path.child("resources").child("requests").key("storage"),
+        amount.to_string(),
+    );
+    Some(format!(
+        "{at}: fractional byte value {amount:?} is invalid, must be an integer"
+    ))
 }
 
 /// What an update changed that it may not (V-25).
@@ -210,13 +244,21 @@ fn changes(new: &Value, old: &Value) -> Vec<FieldError> {
     // Binding sets the volume; a default class may come after the claim.
     for name in ["volumeName", "storageClassName"] {
         if text(before, name).is_empty() {
-            put(&mut allowed, name, before.get(name).cloned().unwrap_or_default());
+            put(
+                &mut allowed,
+                name,
+                before.get(name).cloned().unwrap_or_default(),
+            );
         }
     }
     let bound = old["status"]["phase"] == "Bound";
     if bound {
         for part in ["resources", "volumeAttributesClassName"] {
-            put(&mut allowed, part, before.get(part).cloned().unwrap_or_default());
+            put(
+                &mut allowed,
+                part,
+                before.get(part).cloned().unwrap_or_default(),
+            );
         }
     }
     let mut comparable = new.clone();
@@ -231,7 +273,10 @@ fn changes(new: &Value, old: &Value) -> Vec<FieldError> {
         let at = Path::new("spec.resources.requests.storage");
         let capacity = amount_of(&old["status"]["capacity"]["storage"]);
         if capacity.is_none_or(|capacity| to < capacity) {
-            errors.push(FieldError::forbidden(&at, "field can not be less than status.capacity"));
+            errors.push(FieldError::forbidden(
+                &at,
+                "field can not be less than status.capacity",
+            ));
         }
     }
     errors
@@ -239,14 +284,29 @@ fn changes(new: &Value, old: &Value) -> Vec<FieldError> {
 
 const COLUMNS: &[Column] = &[
     NAME,
-    cell("Status", "phase represents the current phase of PersistentVolumeClaim."),
-    cell("Volume", "volumeName is the binding reference to the PersistentVolume backing this claim."),
-    cell("Capacity", "capacity represents the actual resources of the underlying volume."),
-    cell("Access Modes", "accessModes contains the actual access modes the volume backing the PVC has. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#access-modes-1"),
+    cell(
+        "Status",
+        "phase represents the current phase of PersistentVolumeClaim.",
+    ),
+    cell(
+        "Volume",
+        "volumeName is the binding reference to the PersistentVolume backing this claim.",
+    ),
+    cell(
+        "Capacity",
+        "capacity represents the actual resources of the underlying volume.",
+    ),
+    cell(
+        "Access Modes",
+        "accessModes contains the actual access modes the volume backing the PVC has. More info: https://kubernetes.io/docs/concepts/storage/persistent-volumes#access-modes-1",
+    ),
     cell("StorageClass", "StorageClass of the pvc"),
     cell("VolumeAttributesClass", "VolumeAttributesClass of the pvc"),
     AGE,
-    wide("VolumeMode", "volumeMode defines what type of volume is required by the claim. Value of Filesystem is implied when not included in claim spec."),
+    wide(
+        "VolumeMode",
+        "volumeMode defines what type of volume is required by the claim. Value of Filesystem is implied when not included in claim spec.",
+    ),
 ];
 
 #[cfg(test)]
@@ -254,6 +314,10 @@ mod tests {
     use super::*;
     use crate::resources::testing::texts;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "json!(..) reads better without a reference"
+    )]
     fn claim(spec: Value) -> Value {
         let mut claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
@@ -265,12 +329,18 @@ mod tests {
     #[test]
     fn specs_are_checked() {
         for (spec, want) in [
-            (json!({"accessModes": []}), "spec.accessModes: Required value: at least 1 access mode is required"),
+            (
+                json!({"accessModes": []}),
+                "spec.accessModes: Required value: at least 1 access mode is required",
+            ),
             (
                 json!({"accessModes": ["ReadSometimes"]}),
                 r#"spec.accessModes: Unsupported value: "ReadSometimes": supported values: "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod""#,
             ),
-            (json!({"resources": {"requests": null}}), "spec.resources[storage]: Required value"),
+            (
+                json!({"resources": {"requests": null}}),
+                "spec.resources[storage]: Required value",
+            ),
             (
                 json!({"resources": {"requests": {"storage": "0"}}}),
                 r#"spec.resources[storage]: Invalid value: "0": must be greater than zero"#,
@@ -291,7 +361,9 @@ mod tests {
 
     #[test]
     fn a_claim_starts_pending_with_canonical_amounts() {
-        let mut claim = claim(json!({"resources": {"requests": {"storage": "1024Mi"}}, "dataSource": {"kind": "", "name": ""}}));
+        let mut claim = claim(
+            json!({"resources": {"requests": {"storage": "1024Mi"}}, "dataSource": {"kind": "", "name": ""}}),
+        );
         Rules.prepare_create(&mut claim);
         assert_eq!(claim["status"], json!({"phase": "Pending"}));
         assert_eq!(
@@ -305,17 +377,30 @@ mod tests {
         // V-25
         let old = claim(json!({}));
         let forbidden = format!("spec: Forbidden: {IMMUTABLE}");
-        assert!(Rules.validate_update(&claim(json!({"volumeName": "pv"})), &old).is_empty());
-        assert!(Rules.validate_update(&claim(json!({"storageClassName": "late"})), &old).is_empty());
+        assert!(
+            Rules
+                .validate_update(&claim(json!({"volumeName": "pv"})), &old)
+                .is_empty()
+        );
+        assert!(
+            Rules
+                .validate_update(&claim(json!({"storageClassName": "late"})), &old)
+                .is_empty()
+        );
         let bigger = claim(json!({"resources": {"requests": {"storage": "2Gi"}}}));
-        assert_eq!(texts(&Rules.validate_update(&bigger, &old)), [forbidden.clone()]);
+        assert_eq!(
+            texts(&Rules.validate_update(&bigger, &old)),
+            std::slice::from_ref(&forbidden)
+        );
         let mut bound = old.clone();
         bound["status"] = json!({"phase": "Bound", "capacity": {"storage": "1Gi"}});
         assert!(Rules.validate_update(&bigger, &bound).is_empty());
         let smaller = claim(json!({"resources": {"requests": {"storage": "512Mi"}}}));
         assert_eq!(
             texts(&Rules.validate_update(&smaller, &bound)),
-            ["spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"]
+            [
+                "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"
+            ]
         );
         let modes = claim(json!({"accessModes": ["ReadOnlyMany"]}));
         assert_eq!(texts(&Rules.validate_update(&modes, &bound)), [forbidden]);
@@ -328,11 +413,24 @@ mod tests {
         claim["status"] = json!({"phase": "Bound", "capacity": {"storage": "5Gi"}, "accessModes": ["ReadWriteOnce", "ReadOnlyMany"]});
         assert_eq!(
             Value::from(Rules.row(&claim, Timestamp::UNIX_EPOCH)),
-            json!(["c", "Bound", "pv", "5Gi", "RWO,ROX", "fast", "<unset>", "<unknown>", "Filesystem"])
+            json!([
+                "c",
+                "Bound",
+                "pv",
+                "5Gi",
+                "RWO,ROX",
+                "fast",
+                "<unset>",
+                "<unknown>",
+                "Filesystem"
+            ])
         );
         claim["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z".into();
         claim["spec"]["volumeName"] = "".into();
         let cells = Rules.row(&claim, Timestamp::UNIX_EPOCH);
-        assert_eq!(cells[1..5], [json!("Terminating"), json!(""), json!(""), json!("")]);
+        assert_eq!(
+            cells[1..5],
+            [json!("Terminating"), json!(""), json!(""), json!("")]
+        );
     }
 }

@@ -3,7 +3,6 @@
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
 use crate::resources::columns::NAME_AND_AGE;
 
-
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
     Resource {

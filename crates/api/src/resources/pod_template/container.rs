@@ -16,7 +16,11 @@ const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 
 /// The regular containers of a spec.
-pub(super) fn validate_containers(spec: &Value, volumes: &HashSet<&str>, path: &Path) -> Vec<FieldError> {
+pub(super) fn validate_containers(
+    spec: &Value,
+    volumes: &HashSet<&str>,
+    path: &Path,
+) -> Vec<FieldError> {
     let (containers, path) = (list(spec, "containers"), path.child("containers"));
     if containers.is_empty() {
         return vec![FieldError::required(&path, "")];
@@ -36,9 +40,16 @@ pub(super) fn validate_containers(spec: &Value, volumes: &HashSet<&str>, path: &
 }
 
 /// The init containers of a spec, sidecars among them.
-pub(super) fn validate_init_containers(spec: &Value, volumes: &HashSet<&str>, path: &Path) -> Vec<FieldError> {
+pub(super) fn validate_init_containers(
+    spec: &Value,
+    volumes: &HashSet<&str>,
+    path: &Path,
+) -> Vec<FieldError> {
     let path = path.child("initContainers");
-    let mut seen: HashSet<_> = list(spec, "containers").iter().map(|c| text(c, "name")).collect();
+    let mut seen: HashSet<_> = list(spec, "containers")
+        .iter()
+        .map(|c| text(c, "name"))
+        .collect();
     let mut errors = Vec::new();
     for (index, container) in list(spec, "initContainers").iter().enumerate() {
         let at = path.index(index);
@@ -54,9 +65,15 @@ pub(super) fn validate_init_containers(spec: &Value, volumes: &HashSet<&str>, pa
                     let at = at.child("restartPolicy");
                     errors.push(FieldError::not_supported(&at, policy, &["Always"]));
                 }
-                for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+                for field in [
+                    "lifecycle",
+                    "livenessProbe",
+                    "readinessProbe",
+                    "startupProbe",
+                ] {
                     if given(container, field) {
-                        let detail = "may not be set for init containers without restartPolicy=Always";
+                        let detail =
+                            "may not be set for init containers without restartPolicy=Always";
                         errors.push(FieldError::forbidden(&at.child(field), detail));
                     }
                 }
@@ -72,13 +89,28 @@ fn common(container: &Value, volumes: &HashSet<&str>, path: &Path) -> Vec<FieldE
         errors.push(FieldError::required(&path.child("image"), ""));
     }
     let messages = ["File", "FallbackToLogsOnError"];
-    errors.extend(one_of(container, "terminationMessagePolicy", path, &messages, false));
+    errors.extend(one_of(
+        container,
+        "terminationMessagePolicy",
+        path,
+        &messages,
+        false,
+    ));
     errors.extend(ports(container, &path.child("ports")));
     errors.extend(validate_env(container, path));
     errors.extend(mounts(container, volumes, &path.child("volumeMounts")));
-    errors.extend(one_of(container, "imagePullPolicy", path, &PULL_POLICIES, false));
+    errors.extend(one_of(
+        container,
+        "imagePullPolicy",
+        path,
+        &PULL_POLICIES,
+        false,
+    ));
     errors.extend(resources(&container["resources"], &path.child("resources")));
-    errors.extend(security(&container["securityContext"], &path.child("securityContext")));
+    errors.extend(security(
+        &container["securityContext"],
+        &path.child("securityContext"),
+    ));
     errors
 }
 
@@ -117,7 +149,11 @@ fn host_port_conflicts(containers: &[Value], path: &Path) -> Vec<FieldError> {
     for (c, container) in containers.iter().enumerate() {
         for (p, port) in list(container, "ports").iter().enumerate() {
             let number = port["hostPort"].as_i64().unwrap_or(0);
-            let key = format!("{}/{}/{number}", text(port, "protocol"), text(port, "hostIP"));
+            let key = format!(
+                "{}/{}/{number}",
+                text(port, "protocol"),
+                text(port, "hostIP")
+            );
             if number != 0 && !seen.insert(key.clone()) {
                 let at = path.index(c).child("ports").index(p).child("hostPort");
                 errors.push(FieldError::duplicate(&at, key));
@@ -141,14 +177,22 @@ fn mounts(container: &Value, volumes: &HashSet<&str>, path: &Path) -> Vec<FieldE
         if target.is_empty() {
             errors.push(FieldError::required(&at.child("mountPath"), ""));
         } else if !seen.insert(target) {
-            errors.push(FieldError::invalid(&at.child("mountPath"), target, "must be unique"));
+            errors.push(FieldError::invalid(
+                &at.child("mountPath"),
+                target,
+                "must be unique",
+            ));
         }
         errors.extend(relative_path(text(mount, "subPath"), &at.child("subPath")));
         let expression = text(mount, "subPathExpr");
         if !expression.is_empty() {
             if !text(mount, "subPath").is_empty() {
                 let detail = "subPathExpr and subPath are mutually exclusive";
-                errors.push(FieldError::invalid(&at.child("subPathExpr"), expression, detail));
+                errors.push(FieldError::invalid(
+                    &at.child("subPathExpr"),
+                    expression,
+                    detail,
+                ));
             }
             errors.extend(relative_path(expression, &at.child("subPathExpr")));
         }
@@ -167,16 +211,27 @@ fn standard_resource(name: &str) -> bool {
 pub(super) fn resources(resources: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let limits = resources["limits"].as_object();
-    for (field, amounts) in [("limits", limits), ("requests", resources["requests"].as_object())] {
+    for (field, amounts) in [
+        ("limits", limits),
+        ("requests", resources["requests"].as_object()),
+    ] {
         for (name, value) in amounts.into_iter().flatten() {
             let (at, known) = (path.child(field).key(name), standard_resource(name));
             if !name.contains('/') && !known {
-                errors.push(FieldError::invalid(&at, name.as_str(), "must be a standard resource for containers"));
+                errors.push(FieldError::invalid(
+                    &at,
+                    name.as_str(),
+                    "must be a standard resource for containers",
+                ));
             }
             errors.extend(amount(value, &at, false));
             let given = amount_of(value);
             if name.contains('/') && given.is_some_and(|q| !q.is_whole()) {
-                errors.push(FieldError::invalid(&at, given.map_or_else(String::new, |q| q.to_string()), "must be an integer"));
+                errors.push(FieldError::invalid(
+                    &at,
+                    given.map_or_else(String::new, |q| q.to_string()),
+                    "must be an integer",
+                ));
             }
             if field == "limits" {
                 continue;
@@ -194,7 +249,10 @@ pub(super) fn resources(resources: &Value, path: &Path) -> Vec<FieldError> {
                 }
                 (Some(_), None) if name.contains('/') => {
                     let at = path.child("limits");
-                    errors.push(FieldError::required(&at, "Limit must be set for non overcommitable resources"));
+                    errors.push(FieldError::required(
+                        &at,
+                        "Limit must be set for non overcommitable resources",
+                    ));
                 }
                 _ => {}
             }
@@ -214,7 +272,10 @@ fn security(context: &Value, path: &Path) -> Vec<FieldError> {
             errors.push(FieldError::invalid(path, context.clone(), detail));
         }
         let added = list(&context["capabilities"], "add");
-        if added.iter().any(|c| c == "CAP_SYS_ADMIN" || c == "SYS_ADMIN") {
+        if added
+            .iter()
+            .any(|c| c == "CAP_SYS_ADMIN" || c == "SYS_ADMIN")
+        {
             let detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
             errors.push(FieldError::invalid(path, context.clone(), detail));
         }

@@ -6,10 +6,36 @@ use crate::resources::object::{canonical_amounts, ensure, fill, given, inside, i
 
 /// Volume sources that a volume may name; without any it is an `emptyDir`.
 pub(super) const SOURCES: [&str; 30] = [
-    "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi",
-    "glusterfs", "flocker", "configMap", "fc", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "downwardAPI",
-    "azureFile", "vsphereVolume", "quobyte", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos",
-    "projected", "scaleIO", "csi", "ephemeral", "image", "workloadRef",
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "configMap",
+    "fc",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "downwardAPI",
+    "azureFile",
+    "vsphereVolume",
+    "quobyte",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+    "workloadRef",
 ];
 
 const PODS_MODE: i64 = 0o644;
@@ -28,7 +54,10 @@ pub(crate) fn default_spec(spec: &mut Value) {
     fill(spec, "terminationGracePeriodSeconds", 30);
     fill(spec, "schedulerName", "default-scheduler");
     // The old name of the field is served beside the new one, and read when it stands alone.
-    let account = match (text(spec, "serviceAccountName"), text(spec, "serviceAccount")) {
+    let account = match (
+        text(spec, "serviceAccountName"),
+        text(spec, "serviceAccount"),
+    ) {
         ("", old) => old.to_owned(),
         (new, _) => new.to_owned(),
     };
@@ -69,7 +98,9 @@ pub(crate) fn fill_host_ports(spec: &mut Value) {
 
 /// `Always` for images whose tag may move: `latest` or none, and no digest.
 fn pull_policy(image: &str) -> &'static str {
-    let (name, digest) = image.split_once('@').map_or((image, false), |(name, _)| (name, true));
+    let (name, digest) = image
+        .split_once('@')
+        .map_or((image, false), |(name, _)| (name, true));
     let last = name.rsplit('/').next().unwrap_or(name);
     match last.split_once(':') {
         Some((_, tag)) if tag != "latest" => "IfNotPresent",
@@ -88,8 +119,12 @@ fn default_resources(resources: &mut Value) {
 pub(crate) fn request_limits(spec: &mut Value) {
     for field in ["initContainers", "containers"] {
         for container in items(spec, field) {
-            let Some(resources) = inside(container, "resources") else { continue };
-            let Some(limits) = resources["limits"].as_object().cloned() else { continue };
+            let Some(resources) = inside(container, "resources") else {
+                continue;
+            };
+            let Some(limits) = resources["limits"].as_object().cloned() else {
+                continue;
+            };
             let requests = ensure(resources, "requests");
             for (name, amount) in limits {
                 fill(requests, &name, amount);
@@ -120,9 +155,12 @@ fn default_container(container: &mut Value) {
     }
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(probe) = inside(container, probe) {
-            for (field, value) in
-                [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
-            {
+            for (field, value) in [
+                ("timeoutSeconds", 1),
+                ("periodSeconds", 10),
+                ("successThreshold", 1),
+                ("failureThreshold", 3),
+            ] {
                 // A zero in the request is as good as none.
                 if probe[field].as_i64().unwrap_or(0) == 0 {
                     put(probe, field, value.into());
@@ -187,7 +225,9 @@ fn default_volume(volume: &mut Value) {
     if let Some(path) = inside(volume, "hostPath") {
         fill(path, "type", "");
     }
-    if let Some(template) = inside(volume, "ephemeral").and_then(|e| inside(e, "volumeClaimTemplate")) {
+    if let Some(template) =
+        inside(volume, "ephemeral").and_then(|e| inside(e, "volumeClaimTemplate"))
+    {
         ensure(template, "metadata");
         super::super::core::persistentvolumeclaim::default_spec(ensure(template, "spec"));
     }
@@ -247,6 +287,9 @@ mod tests {
         default_spec(&mut spec);
         assert_eq!(spec, once, "defaulting is idempotent");
         request_limits(&mut spec);
-        assert_eq!(spec["containers"][0]["resources"]["requests"], json!({"cpu": "1500m", "memory": "1Gi"}));
+        assert_eq!(
+            spec["containers"][0]["resources"]["requests"],
+            json!({"cpu": "1500m", "memory": "1Gi"})
+        );
     }
 }

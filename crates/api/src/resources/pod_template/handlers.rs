@@ -26,7 +26,13 @@ pub(super) fn validate_handlers(container: &Value, path: &Path) -> Vec<FieldErro
 
 fn probe(probe: &Value, path: &Path, name: &str) -> Vec<FieldError> {
     let mut errors = handler(probe, path, false);
-    for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
+    for field in [
+        "initialDelaySeconds",
+        "timeoutSeconds",
+        "periodSeconds",
+        "successThreshold",
+        "failureThreshold",
+    ] {
         errors.extend(not_negative(probe, field, path));
     }
     let at = path.child("terminationGracePeriodSeconds");
@@ -35,12 +41,20 @@ fn probe(probe: &Value, path: &Path, name: &str) -> Vec<FieldError> {
             errors.push(FieldError::invalid(&at, grace, "must be greater than 0"));
         }
         if name == "readinessProbe" {
-            errors.push(FieldError::invalid(&at, grace, "must not be set for readinessProbes"));
+            errors.push(FieldError::invalid(
+                &at,
+                grace,
+                "must not be set for readinessProbes",
+            ));
         }
     }
     let successes = int(probe, "successThreshold").unwrap_or(1);
     if name != "readinessProbe" && successes != 1 {
-        errors.push(FieldError::invalid(&path.child("successThreshold"), successes, "must be 1"));
+        errors.push(FieldError::invalid(
+            &path.child("successThreshold"),
+            successes,
+            "must be 1",
+        ));
     }
     errors
 }
@@ -53,7 +67,10 @@ fn handler(handler: &Value, path: &Path, hook: bool) -> Vec<FieldError> {
         }
         let at = path.child(kind);
         if handlers > 0 {
-            errors.push(FieldError::forbidden(&at, "may not specify more than 1 handler type"));
+            errors.push(FieldError::forbidden(
+                &at,
+                "may not specify more than 1 handler type",
+            ));
             continue;
         }
         handlers += 1;
@@ -72,7 +89,11 @@ fn handler(handler: &Value, path: &Path, hook: bool) -> Vec<FieldError> {
             "tcpSocket" | "grpc" => errors.extend(port(&action["port"], &at.child("port"))),
             "sleep" if hook && int(action, "seconds").unwrap_or(0) < 0 => {
                 let detail = "must be greater than or equal to 0";
-                errors.push(FieldError::invalid(&at.child("seconds"), action["seconds"].clone(), detail));
+                errors.push(FieldError::invalid(
+                    &at.child("seconds"),
+                    action["seconds"].clone(),
+                    detail,
+                ));
             }
             _ => {}
         }
@@ -89,7 +110,10 @@ pub(crate) fn port(port: &Value, path: &Path) -> Vec<FieldError> {
         Value::String(name) => each(names::port_name(name), path, name),
         number => {
             let number = number.as_i64().unwrap_or(0);
-            names::port_number(number).map(|fault| FieldError::invalid(path, number, fault)).into_iter().collect()
+            names::port_number(number)
+                .map(|fault| FieldError::invalid(path, number, fault))
+                .into_iter()
+                .collect()
         }
     }
 }

@@ -22,7 +22,10 @@ pub(super) fn validate_affinity(affinity: &Value, path: &Path) -> Vec<FieldError
     for (index, term) in list(node, PREFERRED).iter().enumerate() {
         let at = at.child(PREFERRED).index(index);
         errors.extend(weight(term, &at));
-        errors.extend(node_selector_term(&term["preference"], &at.child("preference")));
+        errors.extend(node_selector_term(
+            &term["preference"],
+            &at.child("preference"),
+        ));
     }
     for kind in ["podAffinity", "podAntiAffinity"] {
         let (affinity, at) = (&affinity[kind], path.child(kind));
@@ -32,7 +35,10 @@ pub(super) fn validate_affinity(affinity: &Value, path: &Path) -> Vec<FieldError
         for (index, term) in list(affinity, PREFERRED).iter().enumerate() {
             let at = at.child(PREFERRED).index(index);
             errors.extend(weight(term, &at));
-            errors.extend(pod_term(&term["podAffinityTerm"], &at.child("podAffinityTerm")));
+            errors.extend(pod_term(
+                &term["podAffinityTerm"],
+                &at.child("podAffinityTerm"),
+            ));
         }
     }
     errors
@@ -41,7 +47,8 @@ pub(super) fn validate_affinity(affinity: &Value, path: &Path) -> Vec<FieldError
 fn weight(term: &Value, path: &Path) -> Option<FieldError> {
     let weight = int(term, "weight").unwrap_or(0);
     let detail = "must be in the range 1-100";
-    (!(1..=100).contains(&weight)).then(|| FieldError::invalid(&path.child("weight"), weight, detail))
+    (!(1..=100).contains(&weight))
+        .then(|| FieldError::invalid(&path.child("weight"), weight, detail))
 }
 
 fn pod_term(term: &Value, path: &Path) -> Vec<FieldError> {
@@ -52,7 +59,11 @@ fn pod_term(term: &Value, path: &Path) -> Vec<FieldError> {
         }
     }
     for namespace in list(term, "namespaces").iter().filter_map(Value::as_str) {
-        errors.extend(each(names::dns1123_label(namespace, false), &path.child("namespace"), namespace));
+        errors.extend(each(
+            names::dns1123_label(namespace, false),
+            &path.child("namespace"),
+            namespace,
+        ));
     }
     let (key, at) = (text(term, "topologyKey"), path.child("topologyKey"));
     if key.is_empty() {
@@ -67,19 +78,25 @@ pub(super) fn validate_tolerations(spec: &Value, path: &Path) -> Vec<FieldError>
     let mut errors = Vec::new();
     for (index, toleration) in list(spec, "tolerations").iter().enumerate() {
         let at = path.child("tolerations").index(index);
-        let (key, operator, value) =
-            (text(toleration, "key"), text(toleration, "operator"), text(toleration, "value"));
+        let (key, operator, value) = (
+            text(toleration, "key"),
+            text(toleration, "operator"),
+            text(toleration, "value"),
+        );
         let operator_at = at.child("operator");
         if !key.is_empty() {
             errors.extend(each(names::qualified_name(key), &at.child("key"), key));
         } else if operator != "Exists" {
-            let detail =
-                "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+            let detail = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
             errors.push(FieldError::invalid(&operator_at, operator, detail));
         }
         if given(toleration, "tolerationSeconds") && text(toleration, "effect") != "NoExecute" {
             let detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
-            errors.push(FieldError::invalid(&at.child("effect"), text(toleration, "effect"), detail));
+            errors.push(FieldError::invalid(
+                &at.child("effect"),
+                text(toleration, "effect"),
+                detail,
+            ));
         }
         match operator {
             "" | "Equal" => {
@@ -93,7 +110,11 @@ pub(super) fn validate_tolerations(spec: &Value, path: &Path) -> Vec<FieldError>
                 errors.push(FieldError::invalid(&operator_at, value, detail));
             }
             "Exists" => {}
-            other => errors.push(FieldError::not_supported(&operator_at, other, &["Equal", "Exists"])),
+            other => errors.push(FieldError::not_supported(
+                &operator_at,
+                other,
+                &["Equal", "Exists"],
+            )),
         }
         errors.extend(one_of(toleration, "effect", &at, &EFFECTS, true));
     }
@@ -104,12 +125,22 @@ pub(super) fn validate_tolerations(spec: &Value, path: &Path) -> Vec<FieldError>
 pub(super) fn validate_rest(spec: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (index, gate) in list(spec, "readinessGates").iter().enumerate() {
-        let (kind, at) = (text(gate, "conditionType"), path.child("readinessGates").index(index));
-        errors.extend(each(names::qualified_name(kind), &at.child("conditionType"), kind));
+        let (kind, at) = (
+            text(gate, "conditionType"),
+            path.child("readinessGates").index(index),
+        );
+        errors.extend(each(
+            names::qualified_name(kind),
+            &at.child("conditionType"),
+            kind,
+        ));
     }
     let mut seen = std::collections::HashSet::new();
     for (index, gate) in list(spec, "schedulingGates").iter().enumerate() {
-        let (name, at) = (text(gate, "name"), path.child("schedulingGates").index(index));
+        let (name, at) = (
+            text(gate, "name"),
+            path.child("schedulingGates").index(index),
+        );
         errors.extend(each(names::qualified_name(name), &at.child("name"), name));
         if !seen.insert(name) {
             errors.push(FieldError::duplicate(&at.child("name"), name));
@@ -119,18 +150,32 @@ pub(super) fn validate_rest(spec: &Value, path: &Path) -> Vec<FieldError> {
         let at = path.child("topologySpreadConstraints").index(index);
         let skew = int(constraint, "maxSkew").unwrap_or(0);
         if skew <= 0 {
-            errors.push(FieldError::invalid(&at.child("maxSkew"), skew, "must be greater than zero"));
+            errors.push(FieldError::invalid(
+                &at.child("maxSkew"),
+                skew,
+                "must be greater than zero",
+            ));
         }
         if text(constraint, "topologyKey").is_empty() {
-            errors.push(FieldError::required(&at.child("topologyKey"), "can not be empty"));
+            errors.push(FieldError::required(
+                &at.child("topologyKey"),
+                "can not be empty",
+            ));
         }
         let actions = ["DoNotSchedule", "ScheduleAnyway"];
         let action = text(constraint, "whenUnsatisfiable");
         if !actions.contains(&action) {
-            errors.push(FieldError::not_supported(&at.child("whenUnsatisfiable"), action, &actions));
+            errors.push(FieldError::not_supported(
+                &at.child("whenUnsatisfiable"),
+                action,
+                &actions,
+            ));
         }
         if given(constraint, "labelSelector") {
-            errors.extend(label_selector(&constraint["labelSelector"], &at.child("labelSelector")));
+            errors.extend(label_selector(
+                &constraint["labelSelector"],
+                &at.child("labelSelector"),
+            ));
         }
     }
     errors

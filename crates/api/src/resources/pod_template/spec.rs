@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::container::{validate_containers, validate_init_containers};
-use super::scheduling::{validate_affinity, validate_node_selector, validate_rest, validate_tolerations};
+use super::scheduling::{
+    validate_affinity, validate_node_selector, validate_rest, validate_tolerations,
+};
 use super::volume::{names_of, validate_volumes};
 use crate::field::{FieldError, Path};
 use crate::resources::checks::{each, named, one_of};
@@ -17,7 +19,10 @@ const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Def
 pub(crate) fn validate_template(template: &Value, path: &Path) -> Vec<FieldError> {
     let (metadata, at) = (&template["metadata"], path.child("metadata"));
     let mut errors = meta::labels(&metadata["labels"], &at.child("labels"));
-    errors.extend(meta::annotations(&metadata["annotations"], &at.child("annotations")));
+    errors.extend(meta::annotations(
+        &metadata["annotations"],
+        &at.child("annotations"),
+    ));
     errors.extend(validate_spec(&template["spec"], &path.child("spec")));
     errors
 }
@@ -29,27 +34,58 @@ pub(crate) fn validate_spec(spec: &Value, path: &Path) -> Vec<FieldError> {
     errors.extend(validate_containers(spec, &volumes, path));
     errors.extend(validate_init_containers(spec, &volumes, path));
     errors.extend(host_network(spec, path));
-    errors.extend(one_of(spec, "restartPolicy", path, &RESTART_POLICIES, false));
+    errors.extend(one_of(
+        spec,
+        "restartPolicy",
+        path,
+        &RESTART_POLICIES,
+        false,
+    ));
     errors.extend(one_of(spec, "dnsPolicy", path, &DNS_POLICIES, false));
     errors.extend(validate_node_selector(spec, path));
-    errors.extend(security(&spec["securityContext"], &path.child("securityContext")));
-    errors.extend(validate_affinity(&spec["affinity"], &path.child("affinity")));
+    errors.extend(security(
+        &spec["securityContext"],
+        &path.child("securityContext"),
+    ));
+    errors.extend(validate_affinity(
+        &spec["affinity"],
+        &path.child("affinity"),
+    ));
     errors.extend(dns(spec, path));
     errors.extend(validate_rest(spec, path));
-    errors.extend(named(spec, "serviceAccountName", path, names::dns1123_subdomain));
+    errors.extend(named(
+        spec,
+        "serviceAccountName",
+        path,
+        names::dns1123_subdomain,
+    ));
     errors.extend(named(spec, "nodeName", path, names::dns1123_subdomain));
     if let Some(seconds) = int(spec, "activeDeadlineSeconds")
         && !(1..=i64::from(i32::MAX)).contains(&seconds)
     {
         let detail = "must be between 1 and 2147483647, inclusive";
-        errors.push(FieldError::invalid(&path.child("activeDeadlineSeconds"), seconds, detail));
+        errors.push(FieldError::invalid(
+            &path.child("activeDeadlineSeconds"),
+            seconds,
+            detail,
+        ));
     }
     errors.extend(named(spec, "hostname", path, names::dns1123_label));
     errors.extend(named(spec, "subdomain", path, names::dns1123_label));
     errors.extend(validate_tolerations(spec, path));
     errors.extend(host_aliases(spec, path));
-    errors.extend(named(spec, "priorityClassName", path, names::dns1123_subdomain));
-    errors.extend(named(spec, "runtimeClassName", path, names::dns1123_subdomain));
+    errors.extend(named(
+        spec,
+        "priorityClassName",
+        path,
+        names::dns1123_subdomain,
+    ));
+    errors.extend(named(
+        spec,
+        "runtimeClassName",
+        path,
+        names::dns1123_subdomain,
+    ));
     errors
 }
 
@@ -61,7 +97,11 @@ pub(crate) fn validate_images_of_pod(spec: &Value, path: &Path) -> Vec<FieldErro
             let image = text(container, "image");
             if image.trim() != image {
                 let at = path.child(field).index(index).child("image");
-                errors.push(FieldError::invalid(&at, image, "must not have leading or trailing whitespace"));
+                errors.push(FieldError::invalid(
+                    &at,
+                    image,
+                    "must not have leading or trailing whitespace",
+                ));
             }
         }
     }
@@ -78,7 +118,12 @@ fn host_network(spec: &Value, path: &Path) -> Vec<FieldError> {
             for (p, port) in list(container, "ports").iter().enumerate() {
                 let host = int(port, "hostPort").unwrap_or(0);
                 if host != int(port, "containerPort").unwrap_or(0) {
-                    let at = path.child(field).index(c).child("ports").index(p).child("hostPort");
+                    let at = path
+                        .child(field)
+                        .index(c)
+                        .child("ports")
+                        .index(p)
+                        .child("hostPort");
                     let detail = "must match `containerPort` when `hostNetwork` is true";
                     errors.push(FieldError::invalid(&at, host, detail));
                 }
@@ -92,20 +137,33 @@ fn host_network(spec: &Value, path: &Path) -> Vec<FieldError> {
 pub(super) fn identity(context: &Value, field: &str, path: &Path) -> Option<FieldError> {
     let id = int(context, field)?;
     let detail = "must be between 0 and 2147483647, inclusive";
-    (!(0..=i64::from(i32::MAX)).contains(&id)).then(|| FieldError::invalid(&path.child(field), id, detail))
+    (!(0..=i64::from(i32::MAX)).contains(&id))
+        .then(|| FieldError::invalid(&path.child(field), id, detail))
 }
 
 fn security(context: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors: Vec<_> =
-        ["fsGroup", "runAsUser", "runAsGroup"].iter().filter_map(|field| identity(context, field, path)).collect();
+    let mut errors: Vec<_> = ["fsGroup", "runAsUser", "runAsGroup"]
+        .iter()
+        .filter_map(|field| identity(context, field, path))
+        .collect();
     for (index, group) in list(context, "supplementalGroups").iter().enumerate() {
         let id = group.as_i64().unwrap_or(0);
         if !(0..=i64::from(i32::MAX)).contains(&id) {
             let detail = "must be between 0 and 2147483647, inclusive";
-            errors.push(FieldError::invalid(&path.child("supplementalGroups").index(index), id, detail));
+            errors.push(FieldError::invalid(
+                &path.child("supplementalGroups").index(index),
+                id,
+                detail,
+            ));
         }
     }
-    errors.extend(one_of(context, "fsGroupChangePolicy", path, &["Always", "OnRootMismatch"], true));
+    errors.extend(one_of(
+        context,
+        "fsGroupChangePolicy",
+        path,
+        &["Always", "OnRootMismatch"],
+        true,
+    ));
     errors
 }
 
@@ -115,7 +173,10 @@ fn dns(spec: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if text(spec, "dnsPolicy") == "None" {
         if !given(spec, "dnsConfig") {
-            return vec![FieldError::required(&at, "must provide `dnsConfig` when `dnsPolicy` is None")];
+            return vec![FieldError::required(
+                &at,
+                "must provide `dnsConfig` when `dnsPolicy` is None",
+            )];
         }
         if servers.is_empty() {
             let detail = "must provide at least one DNS nameserver when `dnsPolicy` is None";
@@ -124,19 +185,34 @@ fn dns(spec: &Value, path: &Path) -> Vec<FieldError> {
     }
     if servers.len() > 3 {
         let detail = "must not have more than 3 nameservers";
-        errors.push(FieldError::invalid(&at.child("nameservers"), servers.to_vec(), detail));
+        errors.push(FieldError::invalid(
+            &at.child("nameservers"),
+            servers.to_vec(),
+            detail,
+        ));
     }
     for (index, server) in servers.iter().filter_map(Value::as_str).enumerate() {
-        errors.extend(each(names::ip(server), &at.child("nameservers").index(index), server));
+        errors.extend(each(
+            names::ip(server),
+            &at.child("nameservers").index(index),
+            server,
+        ));
     }
     let searches = list(config, "searches");
     if searches.len() > 32 {
         let detail = "must not have more than 32 search paths";
-        errors.push(FieldError::invalid(&at.child("searches"), searches.to_vec(), detail));
+        errors.push(FieldError::invalid(
+            &at.child("searches"),
+            searches.to_vec(),
+            detail,
+        ));
     }
     for (index, option) in list(config, "options").iter().enumerate() {
         if text(option, "name").is_empty() {
-            errors.push(FieldError::required(&at.child("options").index(index), "must not be empty"));
+            errors.push(FieldError::required(
+                &at.child("options").index(index),
+                "must not be empty",
+            ));
         }
     }
     errors
@@ -146,8 +222,16 @@ fn host_aliases(spec: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (index, alias) in list(spec, "hostAliases").iter().enumerate() {
         let at = path.child("hostAliases").index(index);
-        errors.extend(each(names::ip(text(alias, "ip")), &at.child("ip"), text(alias, "ip")));
-        for (index, name) in list(alias, "hostnames").iter().filter_map(Value::as_str).enumerate() {
+        errors.extend(each(
+            names::ip(text(alias, "ip")),
+            &at.child("ip"),
+            text(alias, "ip"),
+        ));
+        for (index, name) in list(alias, "hostnames")
+            .iter()
+            .filter_map(Value::as_str)
+            .enumerate()
+        {
             let at = at.child("hostnames").index(index);
             errors.extend(each(names::dns1123_subdomain(name, false), &at, name));
         }

@@ -10,10 +10,24 @@ use crate::field::{FieldError, Path};
 use crate::resources::checks::{amount, label, one_of};
 use crate::resources::object::{given, list, text};
 
-const PROJECTIONS: [&str; 6] =
-    ["secret", "downwardAPI", "configMap", "serviceAccountToken", "clusterTrustBundle", "podCertificate"];
-const HOST_PATH_TYPES: [&str; 8] =
-    ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
+const PROJECTIONS: [&str; 6] = [
+    "secret",
+    "downwardAPI",
+    "configMap",
+    "serviceAccountToken",
+    "clusterTrustBundle",
+    "podCertificate",
+];
+const HOST_PATH_TYPES: [&str; 8] = [
+    "",
+    "BlockDevice",
+    "CharDevice",
+    "Directory",
+    "DirectoryOrCreate",
+    "File",
+    "FileOrCreate",
+    "Socket",
+];
 
 /// The volumes of a spec.
 pub(super) fn validate_volumes(spec: &Value, path: &Path) -> Vec<FieldError> {
@@ -37,7 +51,10 @@ fn source(volume: &Value, path: &Path) -> Vec<FieldError> {
         let at = path.child(kind);
         sources += 1;
         if sources > 1 {
-            errors.push(FieldError::forbidden(&at, "may not specify more than 1 volume type"));
+            errors.push(FieldError::forbidden(
+                &at,
+                "may not specify more than 1 volume type",
+            ));
             continue;
         }
         let source = &volume[*kind];
@@ -71,7 +88,10 @@ fn source(volume: &Value, path: &Path) -> Vec<FieldError> {
                 let at = at.child("volumeClaimTemplate");
                 if given(source, "volumeClaimTemplate") {
                     let spec = &source["volumeClaimTemplate"]["spec"];
-                    let claim = super::super::core::persistentvolumeclaim::validate_spec(spec, &at.child("spec"));
+                    let claim = super::super::core::persistentvolumeclaim::validate_spec(
+                        spec,
+                        &at.child("spec"),
+                    );
                     errors.extend(claim);
                 } else {
                     errors.push(FieldError::required(&at, ""));
@@ -87,7 +107,9 @@ fn source(volume: &Value, path: &Path) -> Vec<FieldError> {
 }
 
 fn required(source: &Value, field: &str, path: &Path) -> Option<FieldError> {
-    text(source, field).is_empty().then(|| FieldError::required(&path.child(field), ""))
+    text(source, field)
+        .is_empty()
+        .then(|| FieldError::required(&path.child(field), ""))
 }
 
 /// A directory or file of the node.
@@ -102,7 +124,10 @@ pub(crate) fn host_path(source: &Value, path: &Path) -> Vec<FieldError> {
 }
 
 fn no_steps_back(target: &str, path: &Path) -> Option<FieldError> {
-    target.split('/').any(|part| part == "..").then(|| FieldError::invalid(path, target, "must not contain '..'"))
+    target
+        .split('/')
+        .any(|part| part == "..")
+        .then(|| FieldError::invalid(path, target, "must not contain '..'"))
 }
 
 /// A path inside a volume, when given.
@@ -122,7 +147,11 @@ pub(super) fn file_path(target: &str, path: &Path) -> Vec<FieldError> {
     }
     let mut errors = relative_path(target, path);
     if errors.is_empty() && target.starts_with("..") {
-        errors.push(FieldError::invalid(path, target, "must not start with '..'"));
+        errors.push(FieldError::invalid(
+            path,
+            target,
+            "must not start with '..'",
+        ));
     }
     errors
 }
@@ -153,7 +182,10 @@ fn projected(projected: &Value, path: &Path) -> Vec<FieldError> {
             let (at, source) = (at.child(kind), &source[*kind]);
             kinds += 1;
             if kinds > 1 {
-                errors.push(FieldError::forbidden(&at, "may not specify more than 1 volume type"));
+                errors.push(FieldError::forbidden(
+                    &at,
+                    "may not specify more than 1 volume type",
+                ));
                 continue;
             }
             match *kind {
@@ -176,12 +208,23 @@ fn projected(projected: &Value, path: &Path) -> Vec<FieldError> {
 
 fn token(source: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let (seconds, at) = (source["expirationSeconds"].as_i64().unwrap_or(3600), path.child("expirationSeconds"));
+    let (seconds, at) = (
+        source["expirationSeconds"].as_i64().unwrap_or(3600),
+        path.child("expirationSeconds"),
+    );
     if seconds < 600 {
-        errors.push(FieldError::invalid(&at, seconds, "may not specify a duration less than 10 minutes"));
+        errors.push(FieldError::invalid(
+            &at,
+            seconds,
+            "may not specify a duration less than 10 minutes",
+        ));
     }
     if seconds > i64::from(u32::MAX) {
-        errors.push(FieldError::invalid(&at, seconds, "may not specify a duration larger than 2^32 seconds"));
+        errors.push(FieldError::invalid(
+            &at,
+            seconds,
+            "may not specify a duration larger than 2^32 seconds",
+        ));
     }
     errors.extend(file_path(text(source, "path"), &path.child("path")));
     errors
@@ -189,5 +232,8 @@ fn token(source: &Value, path: &Path) -> Vec<FieldError> {
 
 /// The names a mount may use: the volumes of a spec.
 pub(super) fn names_of(spec: &Value) -> HashSet<&str> {
-    list(spec, "volumes").iter().map(|volume| text(volume, "name")).collect()
+    list(spec, "volumes")
+        .iter()
+        .map(|volume| text(volume, "name"))
+        .collect()
 }

@@ -11,12 +11,27 @@ use crate::resources::object::{amount_of, given, int, list, text};
 const MOVED_LABELS: [(&str, &str, &str); 5] = [
     ("beta.kubernetes.io/arch", "v1.14", "kubernetes.io/arch"),
     ("beta.kubernetes.io/os", "v1.14", "kubernetes.io/os"),
-    ("failure-domain.beta.kubernetes.io/region", "v1.17", "topology.kubernetes.io/region"),
-    ("failure-domain.beta.kubernetes.io/zone", "v1.17", "topology.kubernetes.io/zone"),
-    ("beta.kubernetes.io/instance-type", "v1.17", "node.kubernetes.io/instance-type"),
+    (
+        "failure-domain.beta.kubernetes.io/region",
+        "v1.17",
+        "topology.kubernetes.io/region",
+    ),
+    (
+        "failure-domain.beta.kubernetes.io/zone",
+        "v1.17",
+        "topology.kubernetes.io/zone",
+    ),
+    (
+        "beta.kubernetes.io/instance-type",
+        "v1.17",
+        "node.kubernetes.io/instance-type",
+    ),
 ];
 const OLD_VOLUMES: [(&str, &str); 6] = [
-    ("gitRepo", "deprecated in v1.11, and disabled by default in v1.33+"),
+    (
+        "gitRepo",
+        "deprecated in v1.11, and disabled by default in v1.33+",
+    ),
     ("glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
     ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
     ("cephfs", "deprecated in v1.28, non-functional in v1.31+"),
@@ -33,15 +48,25 @@ pub(crate) fn warn_template(template: &Value, path: &Path) -> Vec<String> {
 pub(crate) fn warn_spec(spec: &Value, metadata: &Value, path: &Path) -> Vec<String> {
     let (at, metadata_at) = (path.child("spec"), path.child("metadata"));
     let mut warnings = Vec::new();
-    for key in spec["nodeSelector"].as_object().into_iter().flatten().map(|(key, _)| key) {
+    for key in spec["nodeSelector"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key)
+    {
         if let Some((_, since, new)) = MOVED_LABELS.iter().find(|(old, ..)| old == key) {
-            warnings.push(format!("{}: deprecated since {since}; use {new:?} instead", at.child("nodeSelector").key(key)));
+            warnings.push(format!(
+                "{}: deprecated since {since}; use {new:?} instead",
+                at.child("nodeSelector").key(key)
+            ));
         }
     }
     let critical = "scheduler.alpha.kubernetes.io/critical-pod";
     if given(&metadata["annotations"], critical) {
         let at = metadata_at.child("annotations").key(critical);
-        warnings.push(format!("{at}: non-functional in v1.16+; use the \"priorityClassName\" field instead"));
+        warnings.push(format!(
+            "{at}: non-functional in v1.16+; use the \"priorityClassName\" field instead"
+        ));
     }
     for (index, secret) in list(spec, "imagePullSecrets").iter().enumerate() {
         if text(secret, "name").is_empty() {
@@ -51,12 +76,17 @@ pub(crate) fn warn_spec(spec: &Value, metadata: &Value, path: &Path) -> Vec<Stri
     }
     for (index, volume) in list(spec, "volumes").iter().enumerate() {
         for (kind, fate) in OLD_VOLUMES.iter().filter(|(kind, _)| given(volume, kind)) {
-            warnings.push(format!("{}: {fate}", at.child("volumes").index(index).child(kind)));
+            warnings.push(format!(
+                "{}: {fate}",
+                at.child("volumes").index(index).child(kind)
+            ));
         }
     }
     if int(spec, "terminationGracePeriodSeconds").is_some_and(|s| s < 0) {
         let at = at.child("terminationGracePeriodSeconds");
-        warnings.push(format!("{at}: must be >= 0; negative values are invalid and will be treated as 1"));
+        warnings.push(format!(
+            "{at}: must be >= 0; negative values are invalid and will be treated as 1"
+        ));
     }
     for field in ["initContainers", "containers"] {
         for (index, container) in list(spec, field).iter().enumerate() {
@@ -73,7 +103,9 @@ fn warn_container(container: &Value, path: &Path, warnings: &mut Vec<String>) {
             if let Some(amount) = amount_of(value).filter(|amount| !amount.is_whole()) {
                 let at = path.child("resources").child(amounts).key(name);
                 let amount = amount.to_string();
-                warnings.push(format!("{at}: fractional byte value {amount:?} is invalid, must be an integer"));
+                warnings.push(format!(
+                    "{at}: fractional byte value {amount:?} is invalid, must be an integer"
+                ));
             }
         }
     }
@@ -84,7 +116,9 @@ fn warn_container(container: &Value, path: &Path, warnings: &mut Vec<String>) {
         let extends = text(variable, "value").contains(&format!("$({name})"));
         if defined.insert(name, index).is_some() && !extends {
             let at = path.child("env").index(index);
-            warnings.push(format!("{at}: hides previous definition of {name:?}, which may be dropped when using apply"));
+            warnings.push(format!(
+                "{at}: hides previous definition of {name:?}, which may be dropped when using apply"
+            ));
         }
     }
     let mut ports: HashMap<_, usize> = HashMap::new();
@@ -97,7 +131,10 @@ fn warn_container(container: &Value, path: &Path, warnings: &mut Vec<String>) {
         );
         match ports.get(&key) {
             Some(first) => {
-                let (at, first) = (path.child("ports").index(index), path.child("ports").index(*first));
+                let (at, first) = (
+                    path.child("ports").index(index),
+                    path.child("ports").index(*first),
+                );
                 warnings.push(format!("{at}: duplicate port definition with {first}"));
             }
             None => {

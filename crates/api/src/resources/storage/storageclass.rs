@@ -5,11 +5,10 @@ use serde_json::Value;
 
 use crate::field::{FieldError, Path};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
-use crate::resources::columns::{AGE, NAME, cell};
 use crate::resources::checks::{each, immutable, one_of};
+use crate::resources::columns::{AGE, NAME, cell};
 use crate::resources::object::{fill, list, text};
 use crate::{meta, names, table};
-
 
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
@@ -45,19 +44,37 @@ impl Strategy for Rules {
         if provisioner.is_empty() {
             errors.push(FieldError::required(&at, ""));
         } else {
-            errors.extend(each(names::qualified_name(&provisioner.to_lowercase()), &at, provisioner));
+            errors.extend(each(
+                names::qualified_name(&provisioner.to_lowercase()),
+                &at,
+                provisioner,
+            ));
         }
-        for key in object["parameters"].as_object().into_iter().flatten().map(|(key, _)| key) {
+        for key in object["parameters"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key)
+        {
             if key.is_empty() {
                 let detail = "field can not be empty.";
                 errors.push(FieldError::invalid(&root.child("parameters"), "", detail));
             }
         }
-        errors.extend(one_of(object, "reclaimPolicy", &root, &["Delete", "Retain"], true));
+        errors.extend(one_of(
+            object,
+            "reclaimPolicy",
+            &root,
+            &["Delete", "Retain"],
+            true,
+        ));
         let modes = ["Immediate", "WaitForFirstConsumer"];
         errors.extend(one_of(object, "volumeBindingMode", &root, &modes, false));
         for (index, term) in list(object, "allowedTopologies").iter().enumerate() {
-            let at = root.child("allowedTopologies").index(index).child("matchLabelExpressions");
+            let at = root
+                .child("allowedTopologies")
+                .index(index)
+                .child("matchLabelExpressions");
             for (index, expression) in list(term, "matchLabelExpressions").iter().enumerate() {
                 let (at, key) = (at.index(index), text(expression, "key"));
                 if list(expression, "values").is_empty() {
@@ -71,17 +88,25 @@ impl Strategy for Rules {
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         // V-27
-        ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"]
-            .into_iter()
-            .filter_map(|field| immutable(new, old, field, &Path::default()))
-            .collect()
+        [
+            "parameters",
+            "provisioner",
+            "reclaimPolicy",
+            "volumeBindingMode",
+        ]
+        .into_iter()
+        .filter_map(|field| immutable(new, old, field, &Path::default()))
+        .collect()
     }
 
     fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let annotations = &object["metadata"]["annotations"];
-        let default = ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"]
-            .iter()
-            .any(|annotation| annotations[*annotation] == "true");
+        let default = [
+            "storageclass.kubernetes.io/is-default-class",
+            "storageclass.beta.kubernetes.io/is-default-class",
+        ]
+        .iter()
+        .any(|annotation| annotations[*annotation] == "true");
         let suffix = if default { " (default)" } else { "" };
         vec![
             format!("{}{suffix}", meta::name(object)).into(),
@@ -96,10 +121,22 @@ impl Strategy for Rules {
 
 const COLUMNS: &[Column] = &[
     NAME,
-    cell("Provisioner", "provisioner indicates the type of the provisioner."),
-    cell("ReclaimPolicy", "reclaimPolicy controls the reclaimPolicy for dynamically provisioned PersistentVolumes of this storage class. Defaults to Delete."),
-    cell("VolumeBindingMode", "volumeBindingMode indicates how PersistentVolumeClaims should be provisioned and bound.  When unset, VolumeBindingImmediate is used. This field is only honored by servers that enable the VolumeScheduling feature."),
-    cell("AllowVolumeExpansion", "allowVolumeExpansion shows whether the storage class allow volume expand."),
+    cell(
+        "Provisioner",
+        "provisioner indicates the type of the provisioner.",
+    ),
+    cell(
+        "ReclaimPolicy",
+        "reclaimPolicy controls the reclaimPolicy for dynamically provisioned PersistentVolumes of this storage class. Defaults to Delete.",
+    ),
+    cell(
+        "VolumeBindingMode",
+        "volumeBindingMode indicates how PersistentVolumeClaims should be provisioned and bound.  When unset, VolumeBindingImmediate is used. This field is only honored by servers that enable the VolumeScheduling feature.",
+    ),
+    cell(
+        "AllowVolumeExpansion",
+        "allowVolumeExpansion shows whether the storage class allow volume expand.",
+    ),
     AGE,
 ];
 

@@ -8,13 +8,14 @@ use crate::names::{self, Rule};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy, Subresource};
 use crate::resources::columns::{AGE, NAME, cell, wide};
 use crate::resources::core::persistentvolumeclaim as claim;
-use crate::resources::object::{ensure, fill, given, inside, int, items, joined, list, put, remove, text};
+use crate::resources::object::{
+    ensure, fill, given, inside, int, items, joined, list, put, remove, text,
+};
 use crate::resources::pod_template::{default_template, warn_template};
 use crate::resources::{first_generation, keep, next_generation};
 use crate::{Path, meta, table};
 
 mod validation;
-
 
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
@@ -71,14 +72,21 @@ impl Strategy for Rules {
 
     fn prepare_create(&self, object: &mut Value) {
         //
-        put(object, "status", json!({"replicas": 0, "availableReplicas": 0}));
+        put(
+            object,
+            "status",
+            json!({"replicas": 0, "availableReplicas": 0}),
+        );
         first_generation(object);
         drop_max_unavailable(object);
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
         keep(new, old, "status");
-        if !given(&old["spec"]["updateStrategy"]["rollingUpdate"], "maxUnavailable") {
+        if !given(
+            &old["spec"]["updateStrategy"]["rollingUpdate"],
+            "maxUnavailable",
+        ) {
             drop_max_unavailable(new);
         }
         next_generation("apps", "v1", "StatefulSet", new, old);
@@ -103,12 +111,16 @@ impl Strategy for Rules {
             warnings.extend(warn_template(&spec["template"], &path.child("template")));
         }
         for (index, template) in list(spec, "volumeClaimTemplates").iter().enumerate() {
-            let at = path.child("volumeClaimTemplates").index(index).child("Spec");
+            let at = path
+                .child("volumeClaimTemplates")
+                .index(index)
+                .child("Spec");
             warnings.extend(claim::warn_spec(&template["spec"], &at));
         }
         //
         if int(spec, "revisionHistoryLimit").is_some_and(|limit| limit < 0) {
-            let why = "a negative value retains all historical revisions; a value >= 0 is recommended";
+            let why =
+                "a negative value retains all historical revisions; a value >= 0 is recommended";
             warnings.push(format!("spec.revisionHistoryLimit: {why}"));
         }
         warnings
@@ -145,7 +157,10 @@ const COLUMNS: &[Column] = &[
     cell("Ready", "Number of the pod with ready state"),
     AGE,
     wide("Containers", "Names of each container in the template."),
-    wide("Images", "Images referenced by each container in the template."),
+    wide(
+        "Images",
+        "Images referenced by each container in the template.",
+    ),
 ];
 
 #[cfg(test)]

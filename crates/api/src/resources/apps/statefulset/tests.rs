@@ -3,6 +3,10 @@ use rstest::rstest;
 use super::*;
 use crate::resources::testing::texts;
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "json!(..) reads better without a reference"
+)]
 fn set(spec: Value) -> Value {
     let mut set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "web"}, "spec": {
         "serviceName": "web", "selector": {"matchLabels": {"app": "a"}},
@@ -15,14 +19,19 @@ fn set(spec: Value) -> Value {
 #[test]
 fn a_minimal_set_is_completed() {
     // §1.2, A-1
-    let mut web = set(json!({"volumeClaimTemplates": [{"metadata": {"name": "data"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi"}}}}]}));
+    let mut web = set(
+        json!({"volumeClaimTemplates": [{"metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi"}}}}]}),
+    );
     Rules.prepare_create(&mut web);
     let spec = &web["spec"];
     assert_eq!(spec["replicas"], 1);
     assert_eq!(spec["revisionHistoryLimit"], 10);
     assert_eq!(spec["podManagementPolicy"], "OrderedReady");
-    assert_eq!(spec["updateStrategy"], json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}));
+    assert_eq!(
+        spec["updateStrategy"],
+        json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})
+    );
     assert_eq!(
         spec["persistentVolumeClaimRetentionPolicy"],
         json!({"whenDeleted": "Retain", "whenScaled": "Retain"})
@@ -34,7 +43,10 @@ fn a_minimal_set_is_completed() {
                 "volumeMode": "Filesystem"}, "status": {"phase": "Pending"}}])
     );
     assert_eq!(web["metadata"]["generation"], 1);
-    assert_eq!(web["status"], json!({"replicas": 0, "availableReplicas": 0}));
+    assert_eq!(
+        web["status"],
+        json!({"replicas": 0, "availableReplicas": 0})
+    );
     assert!(Rules.validate(&web).is_empty());
     let once = web.clone();
     Rules.default(&mut web);
@@ -108,7 +120,9 @@ fn claim_templates_are_checked_and_mountable() {
 #[test]
 fn only_some_fields_may_change() {
     // A-28
-    let old = set(json!({"volumeClaimTemplates": [{"metadata": {"name": "d"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]}));
+    let old = set(
+        json!({"volumeClaimTemplates": [{"metadata": {"name": "d"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]}),
+    );
     let forbidden = "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
                      'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
     let changed = |change: Value| {
@@ -118,20 +132,30 @@ fn only_some_fields_may_change() {
         texts(&Rules.validate_update(&new, &old))
     };
     for allowed in [
-        json!({"replicas": 5}), json!({"ordinals": {"start": 2}}), json!({"minReadySeconds": 3}),
-        json!({"revisionHistoryLimit": 1}), json!({"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}),
+        json!({"replicas": 5}),
+        json!({"ordinals": {"start": 2}}),
+        json!({"minReadySeconds": 3}),
+        json!({"revisionHistoryLimit": 1}),
+        json!({"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}),
         json!({"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"}}),
         json!({"template": {"spec": {"terminationGracePeriodSeconds": 1}}}),
     ] {
         assert_eq!(changed(allowed.clone()), Vec::<String>::new(), "{allowed}");
     }
     assert_eq!(changed(json!({"serviceName": "other"})), [forbidden]);
-    assert_eq!(changed(json!({"podManagementPolicy": "Parallel"})), [forbidden]);
+    assert_eq!(
+        changed(json!({"podManagementPolicy": "Parallel"})),
+        [forbidden]
+    );
     assert_eq!(changed(json!({"volumeClaimTemplates": null})), [forbidden]);
     let mut rewritten = old.clone();
-    rewritten["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] = "1024Mi".into();
+    rewritten["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] =
+        "1024Mi".into();
     Rules.default(&mut rewritten);
-    assert!(Rules.validate_update(&rewritten, &old).is_empty(), "the same amount is no change");
+    assert!(
+        Rules.validate_update(&rewritten, &old).is_empty(),
+        "the same amount is no change"
+    );
 }
 
 #[test]
@@ -155,7 +179,13 @@ fn the_generation_counts_spec_changes() {
     relabelled["metadata"]["labels"] = json!({"x": "y"});
     relabelled["status"]["replicas"] = 7.into();
     Rules.prepare_update(&mut relabelled, &old);
-    assert_eq!((&relabelled["metadata"]["generation"], &relabelled["status"]["replicas"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (
+            &relabelled["metadata"]["generation"],
+            &relabelled["status"]["replicas"]
+        ),
+        (&json!(1), &json!(1))
+    );
     let mut scaled = old.clone();
     scaled["spec"]["replicas"] = 3.into();
     Rules.prepare_update(&mut scaled, &old);
@@ -163,7 +193,10 @@ fn the_generation_counts_spec_changes() {
     let mut status = scaled.clone();
     status["status"]["replicas"] = 2.into();
     Rules.prepare_status_update(&mut status, &old);
-    assert_eq!((&status["spec"]["replicas"], &status["status"]["replicas"]), (&json!(1), &json!(2)));
+    assert_eq!(
+        (&status["spec"]["replicas"], &status["status"]["replicas"]),
+        (&json!(1), &json!(2))
+    );
 }
 
 #[test]
@@ -183,7 +216,9 @@ fn status_counts_fit_each_other() {
 #[test]
 fn warnings_name_template_and_history() {
     // A-4, A-5
-    let odd = set(json!({"revisionHistoryLimit": -1, "template": {"spec": {"nodeSelector": {"beta.kubernetes.io/os": "linux"}}}}));
+    let odd = set(
+        json!({"revisionHistoryLimit": -1, "template": {"spec": {"nodeSelector": {"beta.kubernetes.io/os": "linux"}}}}),
+    );
     assert_eq!(
         Rules.warnings(&odd, None),
         [
@@ -198,10 +233,16 @@ fn the_feature_gated_field_is_dropped() {
     let mut new = set(json!({"updateStrategy": {"rollingUpdate": {"maxUnavailable": 0}}}));
     let stored = new.clone();
     Rules.prepare_create(&mut new);
-    assert_eq!(new["spec"]["updateStrategy"]["rollingUpdate"], json!({"partition": 0}));
+    assert_eq!(
+        new["spec"]["updateStrategy"]["rollingUpdate"],
+        json!({"partition": 0})
+    );
     let mut kept = stored.clone();
     Rules.prepare_update(&mut kept, &stored);
-    assert_eq!(kept["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"], 0);
+    assert_eq!(
+        kept["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"],
+        0
+    );
 }
 
 #[test]

@@ -16,7 +16,6 @@ mod qos;
 mod row;
 mod update;
 
-
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
     Resource {
@@ -52,7 +51,10 @@ impl Strategy for Rules {
             let first = text(status, one).to_owned();
             if !first.is_empty() && list(status, many).is_empty() {
                 put(status, many, json!([{"ip": first}]));
-            } else if let Some(ip) = list(status, many).first().map(|address| address["ip"].clone()) {
+            } else if let Some(ip) = list(status, many)
+                .first()
+                .map(|address| address["ip"].clone())
+            {
                 put(status, one, ip);
             }
         }
@@ -96,7 +98,10 @@ impl Strategy for Rules {
         let (spec, path) = (&object["spec"], Path::new("spec"));
         let mut errors = faults(object);
         if !list(spec, "ephemeralContainers").is_empty() {
-            errors.push(FieldError::forbidden(&path.child("ephemeralContainers"), "cannot be set on create"));
+            errors.push(FieldError::forbidden(
+                &path.child("ephemeralContainers"),
+                "cannot be set on create",
+            ));
         }
         if !list(spec, "schedulingGates").is_empty() && !text(spec, "nodeName").is_empty() {
             let detail = "cannot be set until all schedulingGates have been cleared";
@@ -133,12 +138,21 @@ impl Strategy for Rules {
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
         let (spec, status) = (&object["spec"], &object["status"]);
         vec![
-            ("spec.hostNetwork", (spec["hostNetwork"] == true).to_string()),
+            (
+                "spec.hostNetwork",
+                (spec["hostNetwork"] == true).to_string(),
+            ),
             ("spec.nodeName", text(spec, "nodeName").to_owned()),
             ("spec.restartPolicy", text(spec, "restartPolicy").to_owned()),
             ("spec.schedulerName", text(spec, "schedulerName").to_owned()),
-            ("spec.serviceAccountName", text(spec, "serviceAccountName").to_owned()),
-            ("status.nominatedNodeName", text(status, "nominatedNodeName").to_owned()),
+            (
+                "spec.serviceAccountName",
+                text(spec, "serviceAccountName").to_owned(),
+            ),
+            (
+                "status.nominatedNodeName",
+                text(status, "nominatedNodeName").to_owned(),
+            ),
             ("status.phase", text(status, "phase").to_owned()),
             ("status.podIP", text(status, "podIP").to_owned()),
         ]
@@ -151,7 +165,9 @@ impl Strategy for Rules {
         if unassigned || ended {
             return None;
         }
-        let seconds = requested.or(int(&object["spec"], "terminationGracePeriodSeconds")).unwrap_or(0);
+        let seconds = requested
+            .or(int(&object["spec"], "terminationGracePeriodSeconds"))
+            .unwrap_or(0);
         match seconds {
             0 => None,
             // L-31
@@ -169,9 +185,17 @@ fn faults(object: &Value) -> Vec<FieldError> {
         for (v, volume) in list(spec, "volumes").iter().enumerate() {
             for (s, source) in list(&volume["projected"], "sources").iter().enumerate() {
                 if given(source, "serviceAccountToken") {
-                    let at = path.child("volumes").index(v).child("projected").child("sources").index(s);
+                    let at = path
+                        .child("volumes")
+                        .index(v)
+                        .child("projected")
+                        .child("sources")
+                        .index(s);
                     let detail = "must not be specified when serviceAccountName is not set";
-                    errors.push(FieldError::forbidden(&at.child("serviceAccountToken"), detail));
+                    errors.push(FieldError::forbidden(
+                        &at.child("serviceAccountToken"),
+                        detail,
+                    ));
                 }
             }
         }
@@ -182,14 +206,35 @@ fn faults(object: &Value) -> Vec<FieldError> {
 
 const COLUMNS: &[Column] = &[
     NAME,
-    cell("Ready", "The aggregate readiness state of this pod for accepting traffic."),
-    cell("Status", "The aggregate status of the containers in this pod."),
-    cell("Restarts", "The number of times the containers in this pod have been restarted and when the last container in this pod has restarted."),
+    cell(
+        "Ready",
+        "The aggregate readiness state of this pod for accepting traffic.",
+    ),
+    cell(
+        "Status",
+        "The aggregate status of the containers in this pod.",
+    ),
+    cell(
+        "Restarts",
+        "The number of times the containers in this pod have been restarted and when the last container in this pod has restarted.",
+    ),
     AGE,
-    wide("IP", "podIP address allocated to the pod. Routable at least within the cluster. Empty if not yet allocated."),
-    wide("Node", "NodeName indicates in which node this pod is scheduled. If empty, this pod is a candidate for scheduling by the scheduler defined in schedulerName. Once this field is set, the kubelet for this node becomes responsible for the lifecycle of this pod. This field should not be used to express a desire for the pod to be scheduled on a specific node. https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#nodename"),
-    wide("Nominated Node", "nominatedNodeName is set only when this pod preempts other pods on the node, but it cannot be scheduled right away as preemption victims receive their graceful termination periods. This field does not guarantee that the pod will be scheduled on this node. Scheduler may decide to place the pod elsewhere if other nodes become available sooner. Scheduler may also decide to give the resources on this node to a higher priority pod that is created after preemption. As a result, this field may be different than PodSpec.nodeName when the pod is scheduled."),
-    wide("Readiness Gates", "If specified, all readiness gates will be evaluated for pod readiness. A pod is ready when all its containers are ready AND all conditions specified in the readiness gates have status equal to \"True\" More info: https://git.k8s.io/enhancements/keps/sig-network/580-pod-readiness-gates"),
+    wide(
+        "IP",
+        "podIP address allocated to the pod. Routable at least within the cluster. Empty if not yet allocated.",
+    ),
+    wide(
+        "Node",
+        "NodeName indicates in which node this pod is scheduled. If empty, this pod is a candidate for scheduling by the scheduler defined in schedulerName. Once this field is set, the kubelet for this node becomes responsible for the lifecycle of this pod. This field should not be used to express a desire for the pod to be scheduled on a specific node. https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#nodename",
+    ),
+    wide(
+        "Nominated Node",
+        "nominatedNodeName is set only when this pod preempts other pods on the node, but it cannot be scheduled right away as preemption victims receive their graceful termination periods. This field does not guarantee that the pod will be scheduled on this node. Scheduler may decide to place the pod elsewhere if other nodes become available sooner. Scheduler may also decide to give the resources on this node to a higher priority pod that is created after preemption. As a result, this field may be different than PodSpec.nodeName when the pod is scheduled.",
+    ),
+    wide(
+        "Readiness Gates",
+        "If specified, all readiness gates will be evaluated for pod readiness. A pod is ready when all its containers are ready AND all conditions specified in the readiness gates have status equal to \"True\" More info: https://git.k8s.io/enhancements/keps/sig-network/580-pod-readiness-gates",
+    ),
 ];
 
 #[cfg(test)]

@@ -7,7 +7,11 @@ use crate::resources::object::{amount_of, list};
 /// `Guaranteed` when every container limits cpu and memory to what it requests, `BestEffort` when none asks for any,
 /// else `Burstable`.
 pub(super) fn class(spec: &Value) -> &'static str {
-    let containers = || ["initContainers", "containers"].into_iter().flat_map(|field| list(spec, field));
+    let containers = || {
+        ["initContainers", "containers"]
+            .into_iter()
+            .flat_map(|field| list(spec, field))
+    };
     let amount = |container: &Value, kind: &str, name: &str| {
         amount_of(&container["resources"][kind][name]).filter(|amount| amount.sign().is_gt())
     };
@@ -15,7 +19,10 @@ pub(super) fn class(spec: &Value) -> &'static str {
     let mut guaranteed = true;
     for container in containers() {
         for name in ["cpu", "memory"] {
-            let (limit, request) = (amount(container, "limits", name), amount(container, "requests", name));
+            let (limit, request) = (
+                amount(container, "limits", name),
+                amount(container, "requests", name),
+            );
             asked |= limit.is_some() || request.is_some();
             guaranteed &= limit.is_some() && request.is_none_or(|request| Some(request) == limit);
         }

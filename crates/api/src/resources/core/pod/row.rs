@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::meta;
 use crate::resources::object::{given, int, list, text};
 use crate::table::{age, since};
-use crate::meta;
 
 /// Containers of one kind counted up.
 #[derive(Default)]
@@ -20,7 +20,9 @@ struct Count {
 impl Count {
     fn restarted(&mut self, status: &Value) {
         self.restarts += int(status, "restartCount").unwrap_or(0);
-        let ended = text(&status["lastState"]["terminated"], "finishedAt").parse::<Timestamp>().ok();
+        let ended = text(&status["lastState"]["terminated"], "finishedAt")
+            .parse::<Timestamp>()
+            .ok();
         self.last = self.last.max(ended);
     }
 }
@@ -31,12 +33,24 @@ pub(super) fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
     let (reason, count) = summary(pod);
     let restarts = match count.last {
         Some(last) if count.restarts != 0 => {
-            format!("{} ({} ago)", count.restarts, since(&last.to_string().into(), now))
+            format!(
+                "{} ({} ago)",
+                count.restarts,
+                since(&last.to_string().into(), now)
+            )
         }
         _ => count.restarts.to_string(),
     };
-    let or_none = |value: &str| if value.is_empty() { "<none>".to_owned() } else { value.to_owned() };
-    let ip = list(status, "podIPs").first().map_or_else(|| text(status, "podIP"), |first| text(first, "ip"));
+    let or_none = |value: &str| {
+        if value.is_empty() {
+            "<none>".to_owned()
+        } else {
+            value.to_owned()
+        }
+    };
+    let ip = list(status, "podIPs")
+        .first()
+        .map_or_else(|| text(status, "podIP"), |first| text(first, "ip"));
     vec![
         meta::name(pod).into(),
         format!("{}/{}", count.ready, count.total).into(),
@@ -62,7 +76,9 @@ pub(super) fn conditions(pod: &Value) -> Vec<Value> {
 }
 
 fn condition<'a>(pod: &'a Value, kind: &str) -> Option<&'a Value> {
-    list(&pod["status"], "conditions").iter().find(|condition| condition["type"] == kind)
+    list(&pod["status"], "conditions")
+        .iter()
+        .find(|condition| condition["type"] == kind)
 }
 
 fn is_true(pod: &Value, kind: &str) -> bool {
@@ -89,11 +105,19 @@ fn summary(pod: &Value) -> (String, Count) {
         "SchedulingGated".clone_into(&mut reason);
     }
     let sidecar = |name: &str| {
-        let of_name = list(spec, "initContainers").iter().find(|container| text(container, "name") == name);
+        let of_name = list(spec, "initContainers")
+            .iter()
+            .find(|container| text(container, "name") == name);
         of_name.is_some_and(|container| container["restartPolicy"] == "Always")
     };
-    let sidecars = list(spec, "initContainers").iter().filter(|c| c["restartPolicy"] == "Always").count();
-    let mut count = Count { total: list(spec, "containers").len() + sidecars, ..Count::default() };
+    let sidecars = list(spec, "initContainers")
+        .iter()
+        .filter(|c| c["restartPolicy"] == "Always")
+        .count();
+    let mut count = Count {
+        total: list(spec, "containers").len() + sidecars,
+        ..Count::default()
+    };
     let mut of_sidecars = Count::default();
 
     let starting = initializing(pod, &sidecar, &mut count, &mut of_sidecars);
@@ -150,7 +174,10 @@ fn initializing(
     of_sidecars: &mut Count,
 ) -> Option<String> {
     let total = list(&pod["spec"], "initContainers").len();
-    for (index, container) in list(&pod["status"], "initContainerStatuses").iter().enumerate() {
+    for (index, container) in list(&pod["status"], "initContainerStatuses")
+        .iter()
+        .enumerate()
+    {
         count.restarted(container);
         let is_sidecar = sidecar(text(container, "name"));
         if is_sidecar {
@@ -183,6 +210,9 @@ fn gates(pod: &Value) -> String {
     if gates.is_empty() {
         return "<none>".to_owned();
     }
-    let passed = gates.iter().filter(|gate| is_true(pod, text(gate, "conditionType"))).count();
+    let passed = gates
+        .iter()
+        .filter(|gate| is_true(pod, text(gate, "conditionType")))
+        .count();
     format!("{passed}/{}", gates.len())
 }

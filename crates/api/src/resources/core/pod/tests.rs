@@ -3,6 +3,10 @@ use rstest::rstest;
 use super::*;
 use crate::resources::testing::texts;
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "json!(..) reads better without a reference"
+)]
 fn pod(spec: Value) -> Value {
     let mut pod = json!({"metadata": {"name": "web-0"}, "spec": {"containers": [{"name": "c", "image": "img:1"}]}});
     json_patch::merge(&mut pod["spec"], &spec);
@@ -10,6 +14,10 @@ fn pod(spec: Value) -> Value {
     pod
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "json!(..) reads better without a reference"
+)]
 fn container(extra: Value) -> Value {
     let mut container = json!({"name": "c", "image": "img:1"});
     json_patch::merge(&mut container, &extra);
@@ -21,7 +29,10 @@ fn a_minimal_pod_is_pending() {
     // §5.1
     let mut minimal = pod(json!({"serviceAccountName": "robot"}));
     Rules.prepare_create(&mut minimal);
-    assert_eq!(minimal["status"], json!({"phase": "Pending", "qosClass": "BestEffort"}));
+    assert_eq!(
+        minimal["status"],
+        json!({"phase": "Pending", "qosClass": "BestEffort"})
+    );
     assert_eq!(minimal["metadata"]["generation"], 1);
     assert_eq!(minimal["spec"]["enableServiceLinks"], true);
     assert_eq!(minimal["spec"]["serviceAccount"], "robot");
@@ -29,10 +40,17 @@ fn a_minimal_pod_is_pending() {
     let mut negative = pod(json!({"terminationGracePeriodSeconds": -5}));
     Rules.prepare_create(&mut negative);
     assert_eq!(negative["spec"]["terminationGracePeriodSeconds"], 1);
-    let host = pod(json!({"hostNetwork": true, "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}]}));
+    let host = pod(
+        json!({"hostNetwork": true, "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}]}),
+    );
     assert_eq!(host["spec"]["containers"][0]["ports"][0]["hostPort"], 80);
-    let limited = pod(container(json!({"resources": {"limits": {"cpu": "0.5", "memory": "2048Ki"}}})));
-    assert_eq!(limited["spec"]["containers"][0]["resources"]["requests"], json!({"cpu": "500m", "memory": "2Mi"}));
+    let limited = pod(container(
+        json!({"resources": {"limits": {"cpu": "0.5", "memory": "2048Ki"}}}),
+    ));
+    assert_eq!(
+        limited["spec"]["containers"][0]["resources"]["requests"],
+        json!({"cpu": "500m", "memory": "2Mi"})
+    );
 }
 
 #[rstest]
@@ -74,15 +92,24 @@ fn little_of_a_pod_may_change() {
         Rules.default(&mut new);
         texts(&Rules.validate_update(&new, &old))
     };
-    assert!(changed(container(json!({"image": "new:2", "imagePullPolicy": "IfNotPresent"}))).is_empty());
+    assert!(
+        changed(container(
+            json!({"image": "new:2", "imagePullPolicy": "IfNotPresent"})
+        ))
+        .is_empty()
+    );
     assert!(changed(json!({"activeDeadlineSeconds": 50})).is_empty());
     assert!(changed(json!({"tolerations": [{"key": "a", "operator": "Exists"}, {"key": "b", "operator": "Exists"}]})).is_empty());
     let other = changed(json!({"terminationGracePeriodSeconds": 5}));
     assert_eq!(other.len(), 1);
-    assert!(other[0].starts_with("spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"));
+    assert!(other[0].starts_with(
+        "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
+    ));
     assert_eq!(
         changed(json!({"tolerations": []})),
-        ["spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"]
+        [
+            "spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"
+        ]
     );
     assert_eq!(
         changed(json!({"containers": [{"name": "c", "image": "i"}, {"name": "d", "image": "i"}]})),
@@ -90,7 +117,9 @@ fn little_of_a_pod_may_change() {
     );
     assert_eq!(
         changed(json!({"schedulingGates": [{"name": "x.y/z"}]})),
-        ["spec.schedulingGates[0]: Forbidden: only deletion is allowed, but found new scheduling gate 'x.y/z'"]
+        [
+            "spec.schedulingGates[0]: Forbidden: only deletion is allowed, but found new scheduling gate 'x.y/z'"
+        ]
     );
 }
 
@@ -114,7 +143,9 @@ fn the_node_reports_only_the_status() {
     new["status"]["podIPs"] = json!([{"ip": "300.1.1.1"}]);
     assert_eq!(
         texts(&Rules.validate_status_update(&new, &old)),
-        ["status.podIPs[0]: Invalid value: \"300.1.1.1\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+        [
+            "status.podIPs[0]: Invalid value: \"300.1.1.1\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+        ]
     );
 }
 
@@ -140,8 +171,10 @@ fn deletion_is_graceful_while_something_may_run(
 #[test]
 fn warnings_name_what_hides_or_repeats() {
     //
-    let mut odd = pod(container(json!({"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}],
-        "ports": [{"containerPort": 80}, {"containerPort": 80}]})));
+    let mut odd = pod(container(
+        json!({"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}],
+        "ports": [{"containerPort": 80}, {"containerPort": 80}]}),
+    ));
     odd["spec"]["imagePullSecrets"] = json!([{}]);
     odd["spec"]["volumes"] = json!([{"name": "a", "gitRepo": {"repository": "x"}}]);
     assert_eq!(
@@ -156,6 +189,10 @@ fn warnings_name_what_hides_or_repeats() {
     assert!(Rules.warnings(&odd, Some(&odd)).is_empty());
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "json!(..) reads better without a reference"
+)]
 fn shown(spec: Value, status: Value) -> (String, String, String) {
     let now: Timestamp = "2024-01-01T01:00:00Z".parse().unwrap();
     let pod = json!({"metadata": {"name": "p"}, "spec": spec, "status": status});
@@ -181,7 +218,11 @@ fn shown(spec: Value, status: Value) -> (String, String, String) {
 #[case::sidecar(json!({"containers": [{}], "initContainers": [{"name": "s", "restartPolicy": "Always"}]}), json!({"phase": "Running", "initContainerStatuses": [{"name": "s", "started": true, "ready": true, "restartCount": 1, "state": {"running": {}}}], "containerStatuses": [{"ready": true, "state": {"running": {}}}]}), ("2/2", "Running", "1"))]
 #[case::evicted(json!({"containers": [{}]}), json!({"phase": "Failed", "reason": "Evicted"}), ("0/1", "Evicted", "0"))]
 #[case::gated(json!({"containers": [{}]}), json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]}), ("0/1", "SchedulingGated", "0"))]
-fn rows_follow_the_containers(#[case] spec: Value, #[case] status: Value, #[case] want: (&str, &str, &str)) {
+fn rows_follow_the_containers(
+    #[case] spec: Value,
+    #[case] status: Value,
+    #[case] want: (&str, &str, &str),
+) {
     // §8.3
     let (ready, state, restarts) = shown(spec, status);
     assert_eq!((ready.as_str(), state.as_str(), restarts.as_str()), want);
@@ -192,12 +233,25 @@ fn rows_of_deleted_and_ended_pods() {
     // §8.3.5, K-9
     let cells = |pod: Value| Rules.row(&pod, Timestamp::UNIX_EPOCH)[2].clone();
     let deleted = json!({"deletionTimestamp": "2024-01-01T00:00:00Z"});
-    assert_eq!(cells(json!({"metadata": deleted, "status": {"phase": "Running"}})), "Terminating");
-    assert_eq!(cells(json!({"metadata": deleted, "status": {"phase": "Running", "reason": "NodeLost"}})), "Unknown");
-    assert_eq!(cells(json!({"metadata": deleted, "status": {"phase": "Succeeded"}})), "Succeeded");
+    assert_eq!(
+        cells(json!({"metadata": deleted, "status": {"phase": "Running"}})),
+        "Terminating"
+    );
+    assert_eq!(
+        cells(json!({"metadata": deleted, "status": {"phase": "Running", "reason": "NodeLost"}})),
+        "Unknown"
+    );
+    assert_eq!(
+        cells(json!({"metadata": deleted, "status": {"phase": "Succeeded"}})),
+        "Succeeded"
+    );
     assert_eq!(
         Rules.row_conditions(&json!({"status": {"phase": "Succeeded"}}))[0]["reason"],
         "Succeeded"
     );
-    assert!(Rules.row_conditions(&json!({"status": {"phase": "Running"}})).is_empty());
+    assert!(
+        Rules
+            .row_conditions(&json!({"status": {"phase": "Running"}}))
+            .is_empty()
+    );
 }

@@ -37,16 +37,28 @@ pub(super) fn changes(new: &Value, old: &Value) -> Vec<FieldError> {
     let allowed = &mut comparable["spec"];
     for field in ["containers", "initContainers"] {
         for (container, old) in items(allowed, field).zip(list(before, field)) {
-            put(container, "image", old.get("image").cloned().unwrap_or_default());
+            put(
+                container,
+                "image",
+                old.get("image").cloned().unwrap_or_default(),
+            );
         }
     }
     for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
-        put(allowed, field, before.get(field).cloned().unwrap_or_default());
+        put(
+            allowed,
+            field,
+            before.get(field).cloned().unwrap_or_default(),
+        );
     }
     if int(before, "terminationGracePeriodSeconds").is_some_and(|seconds| seconds < 0)
         && int(allowed, "terminationGracePeriodSeconds") == Some(1)
     {
-        put(allowed, "terminationGracePeriodSeconds", before["terminationGracePeriodSeconds"].clone());
+        put(
+            allowed,
+            "terminationGracePeriodSeconds",
+            before["terminationGracePeriodSeconds"].clone(),
+        );
     }
     if !list(before, "schedulingGates").is_empty() {
         errors.extend(node_selector(allowed, before, &path.child("nodeSelector")));
@@ -60,14 +72,21 @@ pub(super) fn changes(new: &Value, old: &Value) -> Vec<FieldError> {
 
 /// A deadline may be set once and then only come closer. An error in `Err` ends the check.
 fn deadline(after: &Value, before: &Value, path: &Path) -> Result<Option<FieldError>, FieldError> {
-    let (new, old) = (int(after, "activeDeadlineSeconds"), int(before, "activeDeadlineSeconds"));
+    let (new, old) = (
+        int(after, "activeDeadlineSeconds"),
+        int(before, "activeDeadlineSeconds"),
+    );
     match (new, old) {
-        (Some(new), _) if !(0..=DEADLINE_MAX).contains(&new) => {
-            Err(FieldError::invalid(path, new, "must be between 0 and 2147483647, inclusive"))
-        }
-        (Some(new), Some(old)) if old < new => {
-            Err(FieldError::invalid(path, new, "must be less than or equal to previous value"))
-        }
+        (Some(new), _) if !(0..=DEADLINE_MAX).contains(&new) => Err(FieldError::invalid(
+            path,
+            new,
+            "must be between 0 and 2147483647, inclusive",
+        )),
+        (Some(new), Some(old)) if old < new => Err(FieldError::invalid(
+            path,
+            new,
+            "must be less than or equal to previous value",
+        )),
         (None, Some(_)) => {
             let detail = "must not update from a positive integer to nil value";
             Ok(Some(FieldError::invalid(path, Value::Null, detail)))
@@ -84,19 +103,27 @@ fn tolerations(after: &Value, before: &Value, path: &Path) -> Vec<FieldError> {
         toleration
     };
     let kept: Vec<_> = list(after, "tolerations").iter().map(timeless).collect();
-    let lost = list(before, "tolerations").iter().any(|old| !kept.contains(&timeless(old)));
+    let lost = list(before, "tolerations")
+        .iter()
+        .any(|old| !kept.contains(&timeless(old)));
     let detail = "existing toleration can not be modified except its tolerationSeconds";
-    lost.then(|| FieldError::forbidden(path, detail)).into_iter().collect()
+    lost.then(|| FieldError::forbidden(path, detail))
+        .into_iter()
+        .collect()
 }
 
 /// Gates may only go.
 fn gates(after: &Value, before: &Value, path: &Path) -> Vec<FieldError> {
-    let known: Vec<_> = list(before, "schedulingGates").iter().map(|gate| text(gate, "name")).collect();
+    let known: Vec<_> = list(before, "schedulingGates")
+        .iter()
+        .map(|gate| text(gate, "name"))
+        .collect();
     let mut errors = Vec::new();
     for (index, gate) in list(after, "schedulingGates").iter().enumerate() {
         let name = text(gate, "name");
         if !known.contains(&name) {
-            let detail = format!("only deletion is allowed, but found new scheduling gate '{name}'");
+            let detail =
+                format!("only deletion is allowed, but found new scheduling gate '{name}'");
             errors.push(FieldError::forbidden(&path.index(index), detail));
         }
     }
@@ -106,10 +133,20 @@ fn gates(after: &Value, before: &Value, path: &Path) -> Vec<FieldError> {
 /// While gated, a pod's node selector may be narrowed.
 fn node_selector(allowed: &mut Value, before: &Value, path: &Path) -> Option<FieldError> {
     let empty = serde_json::Map::new();
-    let (old, new) = (before["nodeSelector"].as_object(), allowed["nodeSelector"].as_object());
-    let narrowed = old.unwrap_or(&empty).iter().all(|(key, value)| new.is_some_and(|new| new.get(key) == Some(value)));
+    let (old, new) = (
+        before["nodeSelector"].as_object(),
+        allowed["nodeSelector"].as_object(),
+    );
+    let narrowed = old
+        .unwrap_or(&empty)
+        .iter()
+        .all(|(key, value)| new.is_some_and(|new| new.get(key) == Some(value)));
     let shown = allowed.get("nodeSelector").cloned().unwrap_or_default();
-    put(allowed, "nodeSelector", before.get("nodeSelector").cloned().unwrap_or_default());
+    put(
+        allowed,
+        "nodeSelector",
+        before.get("nodeSelector").cloned().unwrap_or_default(),
+    );
     let detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
     (!narrowed).then(|| FieldError::invalid(path, shown, detail))
 }
@@ -124,7 +161,11 @@ pub(super) fn status_changes(new: &Value, old: &Value) -> Vec<FieldError> {
     }
     let nominated = text(status, "nominatedNodeName");
     if !nominated.is_empty() {
-        errors.extend(each(names::dns1123_subdomain(nominated, false), &path.child("nominatedNodeName"), nominated));
+        errors.extend(each(
+            names::dns1123_subdomain(nominated, false),
+            &path.child("nominatedNodeName"),
+            nominated,
+        ));
     }
     for field in ["podIPs", "hostIPs"] {
         for (index, address) in list(status, field).iter().enumerate() {
@@ -142,32 +183,56 @@ pub(super) fn status_changes(new: &Value, old: &Value) -> Vec<FieldError> {
     }
     let policy = text(&new["spec"], "restartPolicy");
     for field in ["containerStatuses", "initContainerStatuses"] {
-        errors.extend(revived(status, &old["status"], policy, &new["spec"], field, &path));
+        errors.extend(revived(
+            status,
+            &old["status"],
+            policy,
+            &new["spec"],
+            field,
+            &path,
+        ));
     }
     errors
 }
 
 /// A container that ended for good cannot be running again.
-fn revived(new: &Value, old: &Value, policy: &str, spec: &Value, field: &str, path: &Path) -> Vec<FieldError> {
+fn revived(
+    new: &Value,
+    old: &Value,
+    policy: &str,
+    spec: &Value,
+    field: &str,
+    path: &Path,
+) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if policy == "Always" {
         return errors;
     }
     for before in list(old, field) {
-        let Some(terminated) = before["state"].get("terminated").filter(|t| !t.is_null()) else { continue };
+        let Some(terminated) = before["state"].get("terminated").filter(|t| !t.is_null()) else {
+            continue;
+        };
         let name = text(before, "name");
         let sidecar = field == "initContainerStatuses"
-            && list(spec, "initContainers").iter().any(|c| text(c, "name") == name && c["restartPolicy"] == "Always");
+            && list(spec, "initContainers")
+                .iter()
+                .any(|c| text(c, "name") == name && c["restartPolicy"] == "Always");
         let may_restart = policy == "OnFailure" && int(terminated, "exitCode").unwrap_or(0) != 0;
         if sidecar || may_restart {
             continue;
         }
-        let found = list(new, field).iter().enumerate().find(|(_, after)| text(after, "name") == name);
+        let found = list(new, field)
+            .iter()
+            .enumerate()
+            .find(|(_, after)| text(after, "name") == name);
         if let Some((index, after)) = found
             && !given(&after["state"], "terminated")
         {
             let at = path.child(field).index(index).child("state");
-            errors.push(FieldError::forbidden(&at, "may not be transitioned to non-terminated state"));
+            errors.push(FieldError::forbidden(
+                &at,
+                "may not be transitioned to non-terminated state",
+            ));
         }
     }
     errors

@@ -3,6 +3,10 @@ use rstest::rstest;
 use super::*;
 use crate::resources::testing::texts;
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "json!(..) reads better without a reference"
+)]
 fn service(spec: Value) -> Value {
     let mut service = json!({"metadata": {"name": "web"}, "spec": spec});
     Rules.default(&mut service);
@@ -11,7 +15,9 @@ fn service(spec: Value) -> Value {
 
 #[test]
 fn a_minimal_service_is_completed() {
-    let mut web = service(json!({"ports": [{"port": 80, "targetPort": "http", "name": "web"}, {"port": 53, "protocol": "UDP", "name": "dns"}], "selector": {"app": "web"}}));
+    let mut web = service(
+        json!({"ports": [{"port": 80, "targetPort": "http", "name": "web"}, {"port": 53, "protocol": "UDP", "name": "dns"}], "selector": {"app": "web"}}),
+    );
     Rules.prepare_create(&mut web);
     assert_eq!(
         web,
@@ -30,7 +36,10 @@ fn a_minimal_service_is_completed() {
         json!({"externalName": "x.example.com", "sessionAffinity": "None", "type": "ExternalName"})
     );
     let sticky = service(json!({"sessionAffinity": "ClientIP"}));
-    assert_eq!(sticky["spec"]["sessionAffinityConfig"], json!({"clientIP": {"timeoutSeconds": 10800}}));
+    assert_eq!(
+        sticky["spec"]["sessionAffinityConfig"],
+        json!({"clientIP": {"timeoutSeconds": 10800}})
+    );
     let balanced = service(json!({"type": "LoadBalancer", "ports": [{"port": 80}]}));
     assert_eq!(balanced["spec"]["allocateLoadBalancerNodePorts"], true);
     assert_eq!(balanced["spec"]["externalTrafficPolicy"], "Cluster");
@@ -60,6 +69,10 @@ fn stored() -> Value {
     service(json!({"clusterIP": "10.96.0.9", "ports": [{"port": 80}]}))
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "json!(..) reads better without a reference"
+)]
 fn updated(change: Value) -> Value {
     let mut new = stored();
     json_patch::merge(&mut new["spec"], &change);
@@ -75,7 +88,11 @@ fn the_cluster_ip_stays() {
         texts(&Rules.validate_update(&moved, &stored())),
         ["spec.clusterIPs[0]: Invalid value: [\"10.96.77.77\"]: may not change once set"]
     );
-    for omitted in [json!({"clusterIP": null}), json!({"clusterIP": null, "clusterIPs": null}), json!({"clusterIPs": null})] {
+    for omitted in [
+        json!({"clusterIP": null}),
+        json!({"clusterIP": null, "clusterIPs": null}),
+        json!({"clusterIPs": null}),
+    ] {
         let kept = updated(omitted.clone());
         assert_eq!(kept["spec"], stored()["spec"], "{omitted}");
         assert!(Rules.validate_update(&kept, &stored()).is_empty());
@@ -95,8 +112,11 @@ fn a_service_may_become_an_alias() {
 
 #[test]
 fn node_ports_go_with_the_type() {
-    let old = service(json!({"type": "NodePort", "clusterIP": "10.96.0.9", "ports": [{"port": 80, "nodePort": 30080}]}));
-    let mut same = service(json!({"type": "NodePort", "clusterIP": "10.96.0.9", "ports": [{"port": 80}]}));
+    let old = service(
+        json!({"type": "NodePort", "clusterIP": "10.96.0.9", "ports": [{"port": 80, "nodePort": 30080}]}),
+    );
+    let mut same =
+        service(json!({"type": "NodePort", "clusterIP": "10.96.0.9", "ports": [{"port": 80}]}));
     Rules.prepare_update(&mut same, &old);
     assert_eq!(same["spec"]["ports"][0]["nodePort"], 30080);
     let mut inside = old.clone();
@@ -110,14 +130,22 @@ fn node_ports_go_with_the_type() {
 #[test]
 fn rows_show_addresses_and_ports() {
     // K-6
-    let cells = |spec: Value| Value::from(Rules.row(&service(spec), Timestamp::UNIX_EPOCH)[1..5].to_vec());
+    let cells =
+        |spec: Value| Value::from(Rules.row(&service(spec), Timestamp::UNIX_EPOCH)[1..5].to_vec());
     assert_eq!(
-        cells(json!({"clusterIP": "10.0.0.1", "ports": [{"port": 80}, {"port": 53, "protocol": "UDP"}]})),
+        cells(
+            json!({"clusterIP": "10.0.0.1", "ports": [{"port": 80}, {"port": 53, "protocol": "UDP"}]})
+        ),
         json!(["ClusterIP", "10.0.0.1", "<none>", "80/TCP,53/UDP"])
     );
-    assert_eq!(cells(json!({"clusterIP": "None"})), json!(["ClusterIP", "None", "<none>", "<none>"]));
     assert_eq!(
-        cells(json!({"type": "LoadBalancer", "clusterIP": "10.0.0.1", "ports": [{"port": 80, "nodePort": 30080}]})),
+        cells(json!({"clusterIP": "None"})),
+        json!(["ClusterIP", "None", "<none>", "<none>"])
+    );
+    assert_eq!(
+        cells(
+            json!({"type": "LoadBalancer", "clusterIP": "10.0.0.1", "ports": [{"port": 80, "nodePort": 30080}]})
+        ),
         json!(["LoadBalancer", "10.0.0.1", "<pending>", "80:30080/TCP"])
     );
     assert_eq!(

@@ -29,15 +29,27 @@ pub(super) fn create(object: &Value) -> Vec<FieldError> {
     errors.extend(of_type(spec, &path, headless));
     let mut seen = HashSet::new();
     for (index, port) in ports.iter().enumerate() {
-        errors.extend(one_port(port, ports.len() > 1, &mut seen, &path.child("ports").index(index)));
+        errors.extend(one_port(
+            port,
+            ports.len() > 1,
+            &mut seen,
+            &path.child("ports").index(index),
+        ));
     }
     errors.extend(meta::labels(&spec["selector"], &path.child("selector")));
     errors.extend(affinity(spec, &path));
     errors.extend(cluster_ips(spec, &path));
-    for (index, address) in list(spec, "externalIPs").iter().filter_map(Value::as_str).enumerate() {
+    for (index, address) in list(spec, "externalIPs")
+        .iter()
+        .filter_map(Value::as_str)
+        .enumerate()
+    {
         let at = path.child("externalIPs").index(index);
         match address.parse() {
-            Ok(parsed) => errors.extend(special_address(parsed).map(|f| FieldError::invalid(&at, address, f))),
+            Ok(parsed) => {
+                errors
+                    .extend(special_address(parsed).map(|f| FieldError::invalid(&at, address, f)));
+            }
             Err(_) => errors.extend(each(names::ip(address), &at, address)),
         }
     }
@@ -46,13 +58,24 @@ pub(super) fn create(object: &Value) -> Vec<FieldError> {
         for (index, port) in ports.iter().enumerate() {
             if int(port, "nodePort").unwrap_or(0) != 0 {
                 let at = path.child("ports").index(index).child("nodePort");
-                errors.push(FieldError::forbidden(&at, "may not be used when `type` is 'ClusterIP'"));
+                errors.push(FieldError::forbidden(
+                    &at,
+                    "may not be used when `type` is 'ClusterIP'",
+                ));
             }
         }
     }
     errors.extend(duplicates(ports, &path));
-    for (index, range) in list(spec, "loadBalancerSourceRanges").iter().filter_map(Value::as_str).enumerate() {
-        errors.extend(each(names::cidr(range.trim()), &path.child("loadBalancerSourceRanges").index(index), range));
+    for (index, range) in list(spec, "loadBalancerSourceRanges")
+        .iter()
+        .filter_map(Value::as_str)
+        .enumerate()
+    {
+        errors.extend(each(
+            names::cidr(range.trim()),
+            &path.child("loadBalancerSourceRanges").index(index),
+            range,
+        ));
     }
     errors.extend(traffic(spec, &path));
     errors
@@ -66,7 +89,11 @@ pub(super) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
         let first = |spec: &Value| list(spec, "clusterIPs").first().cloned();
         if first(before).is_some() && first(before) != first(after) {
             let at = Path::new("spec.clusterIPs").index(0);
-            errors.push(FieldError::invalid(&at, after["clusterIPs"].clone(), "may not change once set"));
+            errors.push(FieldError::invalid(
+                &at,
+                after["clusterIPs"].clone(),
+                "may not change once set",
+            ));
         }
     }
     errors.extend(create(new));
@@ -80,19 +107,30 @@ fn of_type(spec: &Value, path: &Path, headless: bool) -> Vec<FieldError> {
         for (index, port) in list(spec, "ports").iter().enumerate() {
             if int(port, "port") == Some(NODE_API) {
                 let detail = "may not expose port 10250 externally since it is used by kubelet";
-                errors.push(FieldError::invalid(&path.child("ports").index(index), NODE_API, detail));
+                errors.push(FieldError::invalid(
+                    &path.child("ports").index(index),
+                    NODE_API,
+                    detail,
+                ));
             }
         }
     }
     match kind {
         "LoadBalancer" | "NodePort" if headless => {
             let detail = format!("may not be set to 'None' for {kind} services");
-            errors.push(FieldError::invalid(&path.child("clusterIPs").index(0), "None", detail));
+            errors.push(FieldError::invalid(
+                &path.child("clusterIPs").index(0),
+                "None",
+                detail,
+            ));
         }
         "ExternalName" => {
             for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
                 if given(spec, field) && spec[field] != json!([]) {
-                    errors.push(FieldError::forbidden(&path.child(field), "may not be set for ExternalName services"));
+                    errors.push(FieldError::forbidden(
+                        &path.child(field),
+                        "may not be set for ExternalName services",
+                    ));
                 }
             }
             // A trailing dot marks the name as complete.
@@ -107,7 +145,12 @@ fn of_type(spec: &Value, path: &Path, headless: bool) -> Vec<FieldError> {
     errors
 }
 
-fn one_port<'a>(port_spec: &'a Value, named: bool, seen: &mut HashSet<&'a str>, path: &Path) -> Vec<FieldError> {
+fn one_port<'a>(
+    port_spec: &'a Value,
+    named: bool,
+    seen: &mut HashSet<&'a str>,
+    path: &Path,
+) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let name = text(port_spec, "name");
     if named || !name.is_empty() {
@@ -117,22 +160,39 @@ fn one_port<'a>(port_spec: &'a Value, named: bool, seen: &mut HashSet<&'a str>, 
         }
     }
     let number = int(port_spec, "port").unwrap_or(0);
-    errors.extend(names::port_number(number).map(|f| FieldError::invalid(&path.child("port"), number, f)));
+    errors.extend(
+        names::port_number(number).map(|f| FieldError::invalid(&path.child("port"), number, f)),
+    );
     errors.extend(one_of(port_spec, "protocol", path, &PROTOCOLS, false));
     errors.extend(port(&port_spec["targetPort"], &path.child("targetPort")));
     let protocol = text(port_spec, "appProtocol");
     if !protocol.is_empty() {
-        errors.extend(each(names::qualified_name(protocol), &path.child("appProtocol"), protocol));
+        errors.extend(each(
+            names::qualified_name(protocol),
+            &path.child("appProtocol"),
+            protocol,
+        ));
     }
     errors
 }
 
 fn affinity(spec: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors: Vec<_> = one_of(spec, "sessionAffinity", path, &["ClientIP", "None"], false).into_iter().collect();
-    let at = path.child("sessionAffinityConfig").child("clientIP").child("timeoutSeconds");
+    let mut errors: Vec<_> = one_of(spec, "sessionAffinity", path, &["ClientIP", "None"], false)
+        .into_iter()
+        .collect();
+    let at = path
+        .child("sessionAffinityConfig")
+        .child("clientIP")
+        .child("timeoutSeconds");
     let seconds = int(&spec["sessionAffinityConfig"]["clientIP"], "timeoutSeconds");
-    if let Some(seconds) = seconds.filter(|s| text(spec, "sessionAffinity") == "ClientIP" && !(1..=AFFINITY_MAX).contains(s)) {
-        errors.push(FieldError::invalid(&at, seconds, "must be greater than 0 and less than 86400"));
+    if let Some(seconds) = seconds
+        .filter(|s| text(spec, "sessionAffinity") == "ClientIP" && !(1..=AFFINITY_MAX).contains(s))
+    {
+        errors.push(FieldError::invalid(
+            &at,
+            seconds,
+            "must be greater than 0 and less than 86400",
+        ));
     }
     errors
 }
@@ -145,15 +205,27 @@ fn cluster_ips(spec: &Value, path: &Path) -> Vec<FieldError> {
     let (addresses, at) = (list(spec, "clusterIPs"), path.child("clusterIPs"));
     let first = text(spec, "clusterIP");
     if addresses.first().is_some_and(|address| address != first) {
-        errors.push(FieldError::invalid(&at, addresses.to_vec(), "first value must match `clusterIP`"));
+        errors.push(FieldError::invalid(
+            &at,
+            addresses.to_vec(),
+            "first value must match `clusterIP`",
+        ));
     }
     let policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
     errors.extend(one_of(spec, "ipFamilyPolicy", path, &policies, true));
-    for (index, family) in list(spec, "ipFamilies").iter().filter_map(Value::as_str).enumerate() {
+    for (index, family) in list(spec, "ipFamilies")
+        .iter()
+        .filter_map(Value::as_str)
+        .enumerate()
+    {
         let at = path.child("ipFamilies").index(index);
         match family {
             "IPv4" => {}
-            "IPv6" => errors.push(FieldError::invalid(&at, family, "not configured on this cluster")),
+            "IPv6" => errors.push(FieldError::invalid(
+                &at,
+                family,
+                "not configured on this cluster",
+            )),
             other => errors.push(FieldError::not_supported(&at, other, &["IPv4", "IPv6"])),
         }
     }
@@ -178,7 +250,10 @@ fn duplicates(ports: &[Value], path: &Path) -> Vec<FieldError> {
         let (protocol, node) = (text(port, "protocol"), int(port, "nodePort").unwrap_or(0));
         if node != 0 && !on_nodes.insert((protocol, node)) {
             let shown = shown(protocol, 0, node);
-            errors.push(FieldError::duplicate(&path.index(index).child("nodePort"), Value::Null).showing(shown));
+            errors.push(
+                FieldError::duplicate(&path.index(index).child("nodePort"), Value::Null)
+                    .showing(shown),
+            );
         }
     }
     for (index, port) in ports.iter().enumerate() {
@@ -203,27 +278,57 @@ fn traffic(spec: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let external = path.child("externalTrafficPolicy");
     if reachable_from_outside(spec) {
-        errors.extend(one_of(spec, "externalTrafficPolicy", path, &["Cluster", "Local"], false));
+        errors.extend(one_of(
+            spec,
+            "externalTrafficPolicy",
+            path,
+            &["Cluster", "Local"],
+            false,
+        ));
     } else if given(spec, "externalTrafficPolicy") {
         let detail = "may only be set for externally-accessible services";
-        errors.push(FieldError::invalid(&external, text(spec, "externalTrafficPolicy"), detail));
+        errors.push(FieldError::invalid(
+            &external,
+            text(spec, "externalTrafficPolicy"),
+            detail,
+        ));
     }
     if has_cluster_ip(spec) {
-        errors.extend(one_of(spec, "internalTrafficPolicy", path, &["Cluster", "Local"], true));
+        errors.extend(one_of(
+            spec,
+            "internalTrafficPolicy",
+            path,
+            &["Cluster", "Local"],
+            true,
+        ));
     }
     let distributions = ["PreferClose", "PreferSameNode", "PreferSameZone"];
-    errors.extend(one_of(spec, "trafficDistribution", path, &distributions, true));
+    errors.extend(one_of(
+        spec,
+        "trafficDistribution",
+        path,
+        &distributions,
+        true,
+    ));
     if text(spec, "type") != "LoadBalancer" {
         for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
             if given(spec, field) {
-                errors.push(FieldError::forbidden(&path.child(field), "may only be used when `type` is 'LoadBalancer'"));
+                errors.push(FieldError::forbidden(
+                    &path.child(field),
+                    "may only be used when `type` is 'LoadBalancer'",
+                ));
             }
         }
         if !list(spec, "loadBalancerSourceRanges").is_empty() {
             let at = path.child("loadBalancerSourceRanges");
-            errors.push(FieldError::forbidden(&at, "may only be used when `type` is 'LoadBalancer'"));
+            errors.push(FieldError::forbidden(
+                &at,
+                "may only be used when `type` is 'LoadBalancer'",
+            ));
         }
     }
-    errors.extend(named(spec, "loadBalancerClass", path, |name, _| names::qualified_name(name)));
+    errors.extend(named(spec, "loadBalancerClass", path, |name, _| {
+        names::qualified_name(name)
+    }));
     errors
 }

@@ -1,21 +1,11 @@
-//! Label selectors, as strings and as objects, and field selectors. Pure matching; knows no kinds.
+//! Label selectors, as strings and as objects.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::SelectorError;
 use crate::names;
-
-/// Why a selector cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SelectorError {
-    /// The text does not follow the grammar.
-    #[error("{0}")]
-    Syntax(String),
-    /// A key or value breaks the label rules.
-    #[error("{0}")]
-    Invalid(String),
-}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Operator {
@@ -48,7 +38,9 @@ impl Requirement {
             Operator::In | Operator::NotIn if values.is_empty() => {
                 return invalid("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty".into());
             }
-            Operator::GreaterThan | Operator::LessThan if values.iter().any(|v| v.parse::<i64>().is_err()) => {
+            Operator::GreaterThan | Operator::LessThan
+                if values.iter().any(|v| v.parse::<i64>().is_err()) =>
+            {
                 return invalid(format!(
                     "values[0]: Invalid value: {:?}: for 'Gt', 'Lt' operators, the value must be an integer",
                     values[0]
@@ -58,12 +50,18 @@ impl Requirement {
         }
         for (index, value) in values.iter().enumerate() {
             if let Some(fault) = names::label_value(value).first() {
-                return invalid(format!("values[{index}][{key}]: Invalid value: {value:?}: {fault}"));
+                return invalid(format!(
+                    "values[{index}][{key}]: Invalid value: {value:?}: {fault}"
+                ));
             }
         }
         values.sort();
         values.dedup();
-        Ok(Self { key: key.to_owned(), operator, values })
+        Ok(Self {
+            key: key.to_owned(),
+            operator,
+            values,
+        })
     }
 
     fn matches(&self, label: Option<&str>) -> bool {
@@ -112,25 +110,43 @@ impl Selector {
 
     /// Reads the form used in query strings: `a=b,c in (d,e),!f`.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
-        Parser::new(text).selector().map(Self::of).map_err(|e| match e {
-            SelectorError::Syntax(why) => SelectorError::Syntax(format!("unable to parse requirement: {why}")),
-            invalid @ SelectorError::Invalid(_) => invalid,
-        })
+        Parser::new(text)
+            .selector()
+            .map(Self::of)
+            .map_err(|e| match e {
+                SelectorError::Syntax(why) => {
+                    SelectorError::Syntax(format!("unable to parse requirement: {why}"))
+                }
+                invalid @ SelectorError::Invalid(_) => invalid,
+            })
     }
 
     /// Reads a plain map, as in a Service's `spec.selector`.
     pub fn from_map(labels: &Map<String, Value>) -> Result<Self, SelectorError> {
         let requirement = |(key, value): (&String, &Value)| {
-            Requirement::new(key, Operator::Equals, vec![value.as_str().unwrap_or_default().to_owned()])
+            Requirement::new(
+                key,
+                Operator::Equals,
+                vec![value.as_str().unwrap_or_default().to_owned()],
+            )
         };
-        labels.iter().map(requirement).collect::<Result<_, _>>().map(Self::of)
+        labels
+            .iter()
+            .map(requirement)
+            .collect::<Result<_, _>>()
+            .map(Self::of)
     }
 
     /// Reads a `LabelSelector` object. An empty one matches everything; what an absent one matches is the caller's.
     pub fn from_object(selector: &Value) -> Result<Self, SelectorError> {
         let empty = Map::new();
-        let mut requirements = Self::from_map(selector["matchLabels"].as_object().unwrap_or(&empty))?.requirements;
-        for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
+        let mut requirements =
+            Self::from_map(selector["matchLabels"].as_object().unwrap_or(&empty))?.requirements;
+        for expression in selector["matchExpressions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             let key = expression["key"].as_str().unwrap_or_default();
             let values: Vec<String> = expression["values"]
                 .as_array()
@@ -144,7 +160,9 @@ impl Selector {
                 "Exists" => Operator::Exists,
                 "DoesNotExist" => Operator::DoesNotExist,
                 other => {
-                    return Err(SelectorError::Invalid(format!("{other:?} is not a valid label selector operator")));
+                    return Err(SelectorError::Invalid(format!(
+                        "{other:?} is not a valid label selector operator"
+                    )));
                 }
             };
             requirements.push(Requirement::new(key, operator, values)?);
@@ -154,7 +172,9 @@ impl Selector {
 
     /// Whether labels (an object of strings, or null) satisfy every requirement.
     pub fn matches(&self, labels: &Value) -> bool {
-        self.requirements.iter().all(|r| r.matches(labels.get(&r.key).and_then(Value::as_str)))
+        self.requirements
+            .iter()
+            .all(|r| r.matches(labels.get(&r.key).and_then(Value::as_str)))
     }
 
     /// Whether it has no requirement and so matches everything.
@@ -188,7 +208,9 @@ impl<'a> Parser<'a> {
         let mut tokens = Vec::new();
         let mut rest = text.trim_start();
         while !rest.is_empty() {
-            let word = rest.find(|c: char| SPECIAL.contains(c) || c.is_whitespace()).unwrap_or(rest.len());
+            let word = rest
+                .find(|c: char| SPECIAL.contains(c) || c.is_whitespace())
+                .unwrap_or(rest.len());
             let length = match word {
                 0 if ["==", "!="].iter().any(|t| rest.starts_with(t)) => 2,
                 0 => 1,
@@ -211,7 +233,9 @@ impl<'a> Parser<'a> {
     }
 
     fn syntax<T>(found: &str, expected: &str) -> Result<T, SelectorError> {
-        Err(SelectorError::Syntax(format!("found '{found}', expected: {expected}")))
+        Err(SelectorError::Syntax(format!(
+            "found '{found}', expected: {expected}"
+        )))
     }
 
     fn is_word(token: &str) -> bool {
@@ -296,117 +320,6 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// A selector on fields: `metadata.name=web-0,status.phase!=Failed`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FieldSelector {
-    terms: Vec<FieldTerm>,
-}
-
-/// One condition on one field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldTerm {
-    /// The field, as in `spec.nodeName`.
-    pub field: String,
-    /// Whether the value must be equal (else: unequal).
-    pub equal: bool,
-    /// The value compared with.
-    pub value: String,
-}
-
-impl FieldSelector {
-    /// Reads the form used in query strings; `\`, `,` and `=` in values are escaped with a backslash.
-    pub fn parse(text: &str) -> Result<Self, SelectorError> {
-        let mut terms = Vec::new();
-        for part in split_unescaped(text).into_iter().filter(|p| !p.is_empty()) {
-            let Some((field, equal, value)) = split_term(part) else {
-                let why = format!("invalid selector: '{text}'; can't understand '{part}'");
-                return Err(SelectorError::Syntax(why));
-            };
-            let value = unescape(value).ok_or_else(|| {
-                SelectorError::Syntax(format!("invalid field selector: invalid escape sequence in value: {value}"))
-            })?;
-            terms.push(FieldTerm { field: field.to_owned(), equal, value });
-        }
-        Ok(Self { terms })
-    }
-
-    /// Its conditions; all must hold.
-    pub fn terms(&self) -> &[FieldTerm] {
-        &self.terms
-    }
-
-    /// Whether it has no condition.
-    pub fn is_empty(&self) -> bool {
-        self.terms.is_empty()
-    }
-
-    /// Whether every condition holds, given the value of each field (an unknown field has the value "").
-    pub fn matches<'v>(&self, mut value_of: impl FnMut(&str) -> Option<&'v str>) -> bool {
-        self.terms.iter().all(|t| (value_of(&t.field).unwrap_or_default() == t.value) == t.equal)
-    }
-
-    /// The value `field` must have, when the selector asks for exactly one.
-    pub fn exact(&self, field: &str) -> Option<&str> {
-        self.terms.iter().find(|t| t.equal && t.field == field).map(|t| t.value.as_str())
-    }
-}
-
-impl fmt::Display for FieldSelector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, term) in self.terms.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            let operator = if term.equal { "=" } else { "!=" };
-            let value = term.value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
-            write!(f, "{comma}{}{operator}{value}", term.field)?;
-        }
-        Ok(())
-    }
-}
-
-fn split_unescaped(text: &str) -> Vec<&str> {
-    let (mut parts, mut start, mut escaped) = (Vec::new(), 0, false);
-    for (index, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            ',' => {
-                parts.push(&text[start..index]);
-                start = index + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    parts
-}
-
-fn split_term(part: &str) -> Option<(&str, bool, &str)> {
-    for (index, _) in part.char_indices() {
-        for (operator, equal) in [("!=", false), ("==", true), ("=", true)] {
-            if let Some(value) = part[index..].strip_prefix(operator) {
-                return Some((&part[..index], equal, value));
-            }
-        }
-    }
-    None
-}
-
-fn unescape(value: &str) -> Option<String> {
-    let mut plain = String::with_capacity(value.len());
-    let mut chars = value.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next()? {
-                c @ ('\\' | ',' | '=') => plain.push(c),
-                _ => return None,
-            },
-            '=' | ',' => return None,
-            c => plain.push(c),
-        }
-    }
-    Some(plain)
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -425,7 +338,11 @@ mod tests {
     #[case("n<3", "n<3", false)]
     #[case("app in ()", "app in ()", false)]
     #[case("tier=", "tier=", false)]
-    fn parses_prints_and_matches(#[case] text: &str, #[case] canonical: &str, #[case] matches: bool) {
+    fn parses_prints_and_matches(
+        #[case] text: &str,
+        #[case] canonical: &str,
+        #[case] matches: bool,
+    ) {
         let selector = Selector::parse(text).unwrap();
         assert_eq!(selector.to_string(), canonical);
         assert_eq!(selector.matches(&json!({"app": "web", "n": "5"})), matches);
@@ -451,19 +368,10 @@ mod tests {
         assert_eq!(selector.to_string(), "baz in (a,b),foo=bar,!x");
         assert!(selector.matches(&json!({"foo": "bar", "baz": "a"})));
         assert!(!selector.matches(&Value::Null));
-        assert!(Selector::from_object(&json!({})).unwrap().matches(&Value::Null));
-    }
-
-    #[test]
-    fn field_selectors_compare_exactly() {
-        let selector = FieldSelector::parse("metadata.name=web-0,status.phase!=Failed,x==a\\,b").unwrap();
-        assert_eq!(selector.exact("metadata.name"), Some("web-0"));
-        let fields = |phase: &'static str| {
-            move |f: &str| Some(match f { "metadata.name" => "web-0", "x" => "a,b", _ => phase })
-        };
-        assert!(selector.matches(fields("Running")));
-        assert!(!selector.matches(fields("Failed")));
-        assert_eq!(selector.to_string(), "metadata.name=web-0,status.phase!=Failed,x=a\\,b");
-        assert!(FieldSelector::parse("nonsense").is_err());
+        assert!(
+            Selector::from_object(&json!({}))
+                .unwrap()
+                .matches(&Value::Null)
+        );
     }
 }

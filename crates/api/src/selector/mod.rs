@@ -1,0 +1,18 @@
+//! Label selectors, as strings and as objects, and field selectors. Pure matching; knows no kinds.
+
+mod fields;
+mod labels;
+
+pub use fields::{FieldSelector, FieldTerm};
+pub use labels::{Requirement, Selector};
+
+/// Why a selector cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectorError {
+    /// The text does not follow the grammar.
+    #[error("{0}")]
+    Syntax(String),
+    /// A key or value breaks the label rules.
+    #[error("{0}")]
+    Invalid(String),
+}
