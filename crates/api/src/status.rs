@@ -108,7 +108,8 @@ impl Status {
             // Serialising strings and lists into a Value cannot fail.
             value["details"] = serde_json::to_value(details).unwrap_or_default();
         }
-        if self.code >= 400 {
+        // The answer to a deletion is the one success without its code.
+        if self.code != 200 {
             value["code"] = self.code.into();
         }
         value
@@ -376,5 +377,119 @@ impl Status {
     /// 504 after the given seconds.
     pub fn timeout(message: impl Into<String>) -> Self {
         Self::plain(504, "Timeout", message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::Path;
+    use crate::find;
+
+    fn sets() -> &'static Resource {
+        find("apps", "v1", "statefulsets").unwrap()
+    }
+
+    fn pods() -> &'static Resource {
+        find("", "v1", "pods").unwrap()
+    }
+
+    #[test]
+    fn messages_name_the_object() {
+        // §1.6
+        for (status, code, reason, message) in [
+            (
+                Status::not_found(sets(), "web"),
+                404,
+                "NotFound",
+                r#"statefulsets.apps "web" not found"#,
+            ),
+            (
+                Status::not_found(pods(), "x"),
+                404,
+                "NotFound",
+                r#"pods "x" not found"#,
+            ),
+            (
+                Status::subresource_not_found(sets(), "scale", "web"),
+                404,
+                "NotFound",
+                r#"statefulsets/scale.apps "web" not found"#,
+            ),
+            (
+                Status::already_exists(sets(), "web"),
+                409,
+                "AlreadyExists",
+                r#"statefulsets.apps "web" already exists"#,
+            ),
+            (
+                Status::modified(sets(), "web"),
+                409,
+                "Conflict",
+                "Operation cannot be fulfilled on statefulsets.apps \"web\": the object has been modified; \
+                 please apply your changes to the latest version and try again",
+            ),
+            (
+                Status::forbidden(pods(), "x", "no"),
+                403,
+                "Forbidden",
+                r#"pods "x" is forbidden: no"#,
+            ),
+            (
+                Status::forbidden(pods(), "", "no"),
+                403,
+                "Forbidden",
+                "pods is forbidden: no",
+            ),
+            (
+                Status::forbidden_path("/metrics", "joe", "get"),
+                403,
+                "Forbidden",
+                r#"forbidden: User "joe" cannot get path "/metrics""#,
+            ),
+            (
+                Status::internal("x"),
+                500,
+                "InternalError",
+                "Internal error occurred: x",
+            ),
+            (Status::unauthorized(), 401, "Unauthorized", "Unauthorized"),
+        ] {
+            assert_eq!(
+                (status.code, status.reason, status.message.as_str()),
+                (code, reason, message)
+            );
+        }
+    }
+
+    #[test]
+    fn validation_lists_its_causes() {
+        // A-30
+        let errors = [
+            FieldError::required(&Path::new("spec.selector"), ""),
+            FieldError::invalid(
+                &Path::new("spec.replicas"),
+                -1,
+                "must be greater than or equal to 0",
+            ),
+        ];
+        assert_eq!(
+            Status::invalid(sets(), "web", &errors).to_value(),
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 422, "reason": "Invalid",
+                "message": "StatefulSet.apps \"web\" is invalid: [spec.selector: Required value, spec.replicas: Invalid value: -1: must be greater than or equal to 0]",
+                "details": {"name": "web", "group": "apps", "kind": "StatefulSet", "causes": [
+                    {"reason": "FieldValueRequired", "message": "Required value", "field": "spec.selector"},
+                    {"reason": "FieldValueInvalid", "message": "Invalid value: -1: must be greater than or equal to 0", "field": "spec.replicas"}]}})
+        );
+    }
+
+    #[test]
+    fn a_deletion_succeeds_with_details() {
+        // A-9b
+        assert_eq!(
+            Status::deleted(sets(), "web", "u").to_value(),
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+                "details": {"name": "web", "group": "apps", "kind": "statefulsets", "uid": "u"}})
+        );
     }
 }
