@@ -362,7 +362,7 @@ impl Inner {
                 // Its creation was interrupted.
                 Ok(None) => container::remove_tree(&directory)?,
                 Err(error) => {
-                    tracing::warn!(directory = %directory.display(), %error, "a container cannot be read")
+                    tracing::warn!(directory = %directory.display(), %error, "a container cannot be read");
                 }
             }
         }

@@ -118,7 +118,7 @@ pub struct ContainerConfig {
     pub read_only_rootfs: bool,
     /// Capabilities beyond the default set, without `CAP_`; `ALL` for every one.
     pub add_caps: Vec<String>,
-    /// Capabilities taken from the default set; `ALL` for every one. Applied before `add_caps`.
+    /// Capabilities taken away; `ALL` for every one. In both lists `ALL` is applied first.
     pub drop_caps: Vec<String>,
     /// Executables cannot gain privileges (`allowPrivilegeEscalation: false`).
     pub no_new_privileges: bool,

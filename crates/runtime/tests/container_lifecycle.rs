@@ -503,3 +503,143 @@ async fn much_output_is_logged_whole_and_stops_nobody() {
         .expect("remove");
     node.assert_clean();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_privileged_container_has_all_that_the_runtime_has() {
+    let node = Node::start().await;
+    let pod = node.pod("web-0").await;
+    let script =
+        "grep CapEff /proc/self/status; echo /dev/kmsg; mount -o remount,rw /sys && echo remounted";
+    let privileged = ContainerConfig {
+        privileged: true,
+        ..shell(script)
+    };
+    let output = log_text(&node.ran(&pod, privileged).await);
+    let own = std::fs::read_to_string("/proc/self/status").expect("status");
+    let own = own
+        .lines()
+        .find(|line| line.starts_with("CapPrm"))
+        .expect("CapPrm");
+    assert_eq!(
+        output.lines().collect::<Vec<_>>(),
+        [
+            own.replace("CapPrm", "CapEff").as_str(),
+            "/dev/kmsg",
+            "remounted"
+        ]
+    );
+    node.runtime
+        .remove_pod_sandbox(&pod.id)
+        .await
+        .expect("remove");
+    node.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_root_takes_no_writes_but_its_volumes_do() {
+    let node = Node::start().await;
+    let pod = node.pod("web-0").await;
+    let data = node.directory.path().join("data");
+    std::fs::create_dir(&data).expect("mkdir");
+    let config = ContainerConfig {
+        read_only_rootfs: true,
+        working_dir: Some("/made".into()),
+        drop_caps: vec!["ALL".into()],
+        add_caps: vec!["NET_BIND_SERVICE".into()],
+        mounts: vec![Mount {
+            host_path: data.clone(),
+            container_path: "/deep/in/data".into(),
+            ..Mount::default()
+        }],
+        ..shell("touch /x || touch /deep/in/data/x && pwd; grep CapEff /proc/self/status")
+    };
+    let status = node.ran(&pod, config).await;
+    let text = log_text(&status);
+    assert!(text.contains("touch: /x: Read-only file system"), "{text}");
+    assert!(
+        text.ends_with("/made\nCapEff:\t0000000000000400\n"),
+        "{text}"
+    );
+    assert!(data.join("x").exists());
+    node.runtime
+        .remove_pod_sandbox(&pod.id)
+        .await
+        .expect("remove");
+    node.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_can_share_the_hosts_network_and_set_its_own_parameters() {
+    let node = Node::start().await;
+    let mut config = node.pod_config("host-0");
+    config.host_network = true;
+    let pod = node.runtime.run_pod_sandbox(config).await.expect("run");
+    let host = std::fs::read_link("/proc/self/ns/net").expect("ns");
+    assert_eq!(
+        std::fs::read_link(node.runtime.netns(&pod)).expect("ns"),
+        host
+    );
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("hostname");
+    assert_eq!(
+        node.output(&pod, "hostname; echo $HOSTNAME").await,
+        format!("{name}{name}")
+    );
+    let mut config = node.pod_config("web-0");
+    config.host_network = true;
+    config.sysctls = [("net.ipv4.ip_local_port_range".into(), "2000\t3000".into())].into();
+    let error = node
+        .runtime
+        .run_pod_sandbox(config.clone())
+        .await
+        .expect_err("the host's");
+    assert!(
+        matches!(&error, RuntimeError::Shim { message, .. }
+            if message == "set a kernel parameter: \"net.ipv4.ip_local_port_range\" is not a parameter of the pod"),
+        "{error}"
+    );
+    config.host_network = false;
+    let own = node
+        .runtime
+        .run_pod_sandbox(config)
+        .await
+        .expect("the name is free");
+    assert_eq!(
+        node.output(&own, "cat /proc/sys/net/ipv4/ip_local_port_range")
+            .await,
+        "2000\t3000\n"
+    );
+    for sandbox in [&pod.id, &own.id] {
+        node.runtime
+            .remove_pod_sandbox(sandbox)
+            .await
+            .expect("remove");
+    }
+    node.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_pods_start_and_end_at_once() {
+    let node = Node::start().await;
+    let pods = (0..12).map(|n| {
+        let node = &node;
+        async move {
+            for attempt in 0..2 {
+                let name = format!("web-{n}");
+                let mut config = node.pod_config(&name);
+                config.attempt = attempt;
+                let pod = node.runtime.run_pod_sandbox(config).await.expect("run");
+                let text = node.output(&pod, "hostname").await;
+                assert_eq!(text.lines().last(), Some(name.as_str()));
+                let deaf = node.run(&pod, shell("trap '' TERM; sleep 1000")).await;
+                let pid = node.status(&deaf).await.pid.expect("running");
+                node.runtime
+                    .remove_pod_sandbox(&pod.id)
+                    .await
+                    .expect("remove");
+                assert!(!alive(pid) && !alive(pod.pid));
+            }
+        }
+    });
+    futures::future::join_all(pods).await;
+    node.assert_clean();
+}
