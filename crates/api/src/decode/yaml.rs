@@ -41,16 +41,41 @@ pub(super) fn parse(body: &[u8]) -> Result<Parsed, String> {
     })
 }
 
+/// The error as upstream would put it where the two parsers see the same fault.
 fn describe(error: &serde_saphyr::Error) -> String {
-    let error = error.without_snippet();
-    let text = error.to_string();
+    let text = error.without_snippet().to_string();
     let text = text
         .lines()
         .next()
         .unwrap_or_default()
         .trim_start_matches("error: ");
+    let text = text.split(" at line ").next().unwrap_or(text);
+    let text = match text {
+        "unclosed bracket '['" => "did not find expected ',' or ']'",
+        "unclosed bracket '{'" => "did not find expected ',' or '}'",
+        "misplaced bracket" => "did not find expected node content",
+        other => other,
+    };
     match error.location() {
         Some(location) => format!("yaml: line {}: {text}", location.line()),
         None => format!("yaml: {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("a: [b\n", "yaml: line 1: did not find expected ',' or ']'")]
+    #[case("a: {b: 1\n", "yaml: line 1: did not find expected ',' or '}'")]
+    #[case(
+        "a: 1\n b: 2\n",
+        "yaml: line 2: mapping values are not allowed in this context"
+    )]
+    fn errors_read_as_upstream(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(parse(text.as_bytes()).err().unwrap(), expected);
     }
 }
