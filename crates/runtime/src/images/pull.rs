@@ -31,8 +31,6 @@ const ACCEPTED: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_IN
 pub struct PullOptions {
     /// User name and password; without them the pull is anonymous.
     pub credentials: Option<(String, String)>,
-    /// Speak HTTP without TLS.
-    pub plain_http: bool,
 }
 
 /// What a pull tells while it works.
@@ -63,6 +61,7 @@ pub enum PullProgress {
 
 impl ImageStore {
     /// Fetches an image by tag or digest, for this machine if it is for several. What is here already is not fetched.
+    /// Registries are spoken to over TLS, except those on loopback (`localhost:5000/app`): they get plain HTTP.
     ///
     /// # Errors
     /// [`ImageError::Registry`] with the registry's or the network's words; digests and names as for imports.
@@ -145,7 +144,7 @@ impl<'n> Registry<'n> {
             (Some(digest), _) => Reference::with_digest(domain, repository, digest.to_string()),
             (None, tag) => Reference::with_tag(domain, repository, tag.unwrap_or("latest").to_owned()),
         };
-        let protocol = if options.plain_http { ClientProtocol::Http } else { ClientProtocol::Https };
+        let protocol = if is_loopback(name.domain()) { ClientProtocol::Http } else { ClientProtocol::Https };
         let config = ClientConfig {
             protocol,
             connect_timeout: Some(std::time::Duration::from_secs(30)),
@@ -249,6 +248,13 @@ impl<'n> Registry<'n> {
     fn refused(&self, reason: String) -> ImageError {
         ImageError::Registry { image: self.name.to_string(), reason }
     }
+}
+
+/// Whether a registry is on this machine, so that nobody listens in between.
+fn is_loopback(domain: &str) -> bool {
+    let host = domain.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(domain, |(host, _)| host);
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// In words that tell "there is none" from "you may not" from "nobody answers".

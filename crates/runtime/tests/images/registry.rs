@@ -115,10 +115,6 @@ fn serve(stream: TcpStream, pages: &Mutex<Pages>) {
     }
 }
 
-fn plain() -> PullOptions {
-    PullOptions { plain_http: true, ..PullOptions::default() }
-}
-
 #[tokio::test]
 async fn an_image_is_pulled_by_tag_and_by_digest() {
     let registry = Registry::start();
@@ -128,7 +124,7 @@ async fn an_image_is_pulled_by_tag_and_by_digest() {
     let fixture = Fixture::new();
     let name = format!("{}/team/app:v1", registry.address);
     let mut progress = Vec::new();
-    let image = fixture.store.pull(&name, &plain(), &mut |event| progress.push(event)).await.unwrap();
+    let image = fixture.store.pull(&name, &PullOptions::default(), &mut |event| progress.push(event)).await.unwrap();
     assert_eq!(image.id, digest(&config));
     assert_eq!(image.names, [name.as_str()]);
     let by_digest = format!("{}/team/app@{manifest_digest}", registry.address);
@@ -139,7 +135,7 @@ async fn an_image_is_pulled_by_tag_and_by_digest() {
     assert_eq!(registry.served().len(), 4);
 
     // Layers that are here are not fetched again.
-    fixture.store.pull(&by_digest, &plain(), &mut |_| {}).await.unwrap();
+    fixture.store.pull(&by_digest, &PullOptions::default(), &mut |_| {}).await.unwrap();
     assert_eq!(registry.served().len(), 2, "manifest and configuration");
 }
 
@@ -154,7 +150,7 @@ async fn an_index_leads_to_the_image_of_this_machine() {
     let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [other, entry]}).to_string();
     registry.put("/v2/multi/manifests/latest".into(), INDEX, index.as_bytes());
     let fixture = Fixture::new();
-    let image = fixture.store.pull(&format!("{}/multi", registry.address), &plain(), &mut |_| {}).await.unwrap();
+    let image = fixture.store.pull(&format!("{}/multi", registry.address), &PullOptions::default(), &mut |_| {}).await.unwrap();
     assert_eq!(image.digests, [format!("{}/multi@{mine}", registry.address)]);
 }
 
@@ -169,16 +165,16 @@ async fn content_that_is_not_what_was_announced_is_refused() {
     let name = format!("{}/app:v1", registry.address);
     for wrong in [Tar::new().file("one", "2").finish(), vec![0; layer.len() + 512], layer[..100].to_vec()] {
         registry.put(path.clone(), "application/octet-stream", &wrong);
-        fixture.store.pull(&name, &plain(), &mut |_| {}).await.unwrap_err();
+        fixture.store.pull(&name, &PullOptions::default(), &mut |_| {}).await.unwrap_err();
         assert!(fixture.store.list().unwrap().is_empty());
         assert_eq!(fixture.entries("layers"), Vec::<String>::new());
     }
     registry.put(path, "application/octet-stream", &layer);
     registry.put(format!("/v2/app/manifests/{real}"), MANIFEST, &manifest(&config, &[]));
     let by_digest = format!("{}/app@{real}", registry.address);
-    let error = fixture.store.pull(&by_digest, &plain(), &mut |_| {}).await.unwrap_err();
+    let error = fixture.store.pull(&by_digest, &PullOptions::default(), &mut |_| {}).await.unwrap_err();
     assert!(error.to_string().contains("digest") || error.to_string().contains("Digest"), "{error}");
-    fixture.store.pull(&name, &plain(), &mut |_| {}).await.unwrap();
+    fixture.store.pull(&name, &PullOptions::default(), &mut |_| {}).await.unwrap();
 }
 
 #[tokio::test]
@@ -190,21 +186,21 @@ async fn refusals_are_told_apart() {
         other => panic!("{other}"),
     };
     let missing = format!("{}/none:v1", registry.address);
-    let error = fixture.store.pull(&missing, &plain(), &mut |_| {}).await.unwrap_err();
+    let error = fixture.store.pull(&missing, &PullOptions::default(), &mut |_| {}).await.unwrap_err();
     assert_eq!(reason(error), "not found");
 
     let config = config(HOST, &[]);
     registry.add("private", "v1", &config, &[]);
     registry.pages.lock().unwrap().authorization = Some("Basic dXNlcjpwYXNz".into());
     let private = format!("{}/private:v1", registry.address);
-    let error = fixture.store.pull(&private, &plain(), &mut |_| {}).await.unwrap_err();
+    let error = fixture.store.pull(&private, &PullOptions::default(), &mut |_| {}).await.unwrap_err();
     assert!(reason(error).contains("nauthorized"));
-    let options = PullOptions { credentials: Some(("user".into(), "pass".into())), ..plain() };
+    let options = PullOptions { credentials: Some(("user".into(), "pass".into())) };
     fixture.store.pull(&private, &options, &mut |_| {}).await.unwrap();
 
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = fixture.store.pull(&format!("{closed}/x"), &plain(), &mut |_| {}).await.unwrap_err();
+    let error = fixture.store.pull(&format!("{closed}/x"), &PullOptions::default(), &mut |_| {}).await.unwrap_err();
     assert!(reason(error).contains("refused"));
-    let error = fixture.store.pull("Not A Name", &plain(), &mut |_| {}).await.unwrap_err();
+    let error = fixture.store.pull("Not A Name", &PullOptions::default(), &mut |_| {}).await.unwrap_err();
     assert!(matches!(error, ImageError::InvalidName { .. }));
 }
