@@ -19,7 +19,7 @@ pub(crate) async fn run(core: &Core) -> Result<(), StartError> {
         "apiVersion": "v1", "kind": "Service",
         "metadata": {"name": "kubernetes", "namespace": "default",
                      "labels": {"component": "apiserver", "provider": "kubernetes"}},
-        "spec": {"type": "ClusterIP", "clusterIP": core.cluster_ips.api_server().to_string(), "sessionAffinity": "None",
+        "spec": {"type": "ClusterIP", "clusterIP": core.allocation.api_server().to_string(), "sessionAffinity": "None",
                  "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]},
     });
     ensure(core, "", "services", service, &[]).await?;

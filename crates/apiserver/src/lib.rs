@@ -7,10 +7,15 @@
 //!
 //! [`ApiServer`] is the door: [`ApiServer::service`] for callers in this process, [`ApiServer::serve`] for TLS.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "a Status is the answer to a request: it is made once per refused request and never on a hot path"
+)]
+
 mod admission;
+mod allocation;
 mod bootstrap;
 mod cache;
-mod cluster_ips;
 mod discovery;
 mod dispatch;
 mod encode;

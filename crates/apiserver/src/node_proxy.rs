@@ -219,35 +219,29 @@ fn container(pod: &Value, name: &str, asked: Option<&str>) -> Result<String, Sta
     let preferred =
         pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();
     match (regular.as_slice(), preferred) {
-        ([only], _) if init.is_empty() || preferred.is_none() => Ok((*only).to_owned()),
+        ([only], _) => Ok((*only).to_owned()),
         (list, Some(preferred)) if list.contains(&preferred) => Ok(preferred.to_owned()),
         (list, _) => {
-            let mut message = format!(
-                "a container name must be specified for pod {name}, choose one of: [{}]",
+            let others = match init.as_slice() {
+                [] => String::new(),
+                init => format!(" or one of the init containers: [{}]", init.join(" ")),
+            };
+            Err(Status::bad_request(format!(
+                "a container name must be specified for pod {name}, choose one of: [{}]{others}",
                 list.join(" ")
-            );
-            if !init.is_empty() {
-                message.push_str(&format!(
-                    " or one of the init containers: [{}]",
-                    init.join(" ")
-                ));
-            }
-            Err(Status::bad_request(message))
+            )))
         }
     }
 }
 
 /// Percent-encodes a query value.
 fn encode(value: &str) -> String {
-    let mut encoded = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let encoded = |byte: u8| match byte {
+        byte if plain(byte) => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    value.bytes().map(encoded).collect()
 }
 
 #[cfg(test)]

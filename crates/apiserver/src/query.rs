@@ -4,6 +4,9 @@ use plinth_api::{FieldError, FieldValidation, Path, Status};
 
 use crate::route::percent_decode;
 
+/// Names of field managers may have this many bytes.
+const MANAGER_MAX: usize = 128;
+
 /// Parsed parameters.
 #[derive(Debug, Default)]
 pub(crate) struct Query(Vec<(String, String)>);
@@ -101,6 +104,19 @@ impl WriteOptions {
                 FieldValidation::Warn
             }
         };
+        let manager = query.get("fieldManager").unwrap_or_default();
+        if manager.len() > MANAGER_MAX {
+            errors.push(FieldError::too_long(
+                &Path::new("fieldManager"),
+                MANAGER_MAX,
+            ));
+        }
+        if kind == "PatchOptions" && query.get("force").is_some() {
+            errors.push(FieldError::forbidden(
+                &Path::new("force"),
+                "may not be specified for non-apply patch",
+            ));
+        }
         if errors.is_empty() {
             Ok(Self {
                 dry_run,
@@ -207,7 +223,7 @@ impl ListOptions {
                 errors.push(FieldError::forbidden(
                     &path,
                     "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-                ))
+                ));
             }
             _ => {}
         }

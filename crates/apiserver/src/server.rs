@@ -16,9 +16,9 @@ use plinth_api::Status;
 use plinth_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use crate::allocation::{Allocation, BadRange};
 use crate::bootstrap;
 use crate::cache::{self, Clock, Header, Object};
-use crate::cluster_ips::{BadRange, ClusterIps};
 use crate::http::body::ResponseBody;
 use crate::http::{answer, body, media};
 use crate::identity::{UserInfo, authorize};
@@ -71,7 +71,7 @@ pub(crate) struct Core {
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) cluster_ips: ClusterIps,
+    pub(crate) allocation: Allocation,
     pub(crate) advertise: (IpAddr, u16),
     pub(crate) node_client: NodeClientTls,
     /// Cancelled when the server stops: watches end.
@@ -108,17 +108,17 @@ impl ApiServer {
     pub async fn new(config: ApiServerConfig) -> Result<Self, StartError> {
         let kinds = Arc::new(Kinds::new()?);
         let clock = Arc::new(Clock::default());
-        let cluster_ips = ClusterIps::new(&config.service_cidr)?;
-        load(&config.store, &kinds, &clock, &cluster_ips)?;
+        let allocation = Allocation::new(&config.service_cidr)?;
+        load(&config.store, &kinds, &clock, &allocation)?;
         let (observed, time) = (kinds.clone(), clock.clone());
         config.store.observe(Box::new(move |events| {
-            cache::observe(&observed, &time, events)
+            cache::observe(&observed, &time, events);
         }));
         let core = Arc::new(Core {
             kinds,
             store: config.store,
             clock,
-            cluster_ips,
+            allocation,
             advertise: config.advertise,
             node_client: config.node_client,
             shutdown: CancellationToken::new(),
@@ -150,7 +150,7 @@ fn load(
     store: &Store,
     kinds: &Kinds,
     clock: &Clock,
-    cluster_ips: &ClusterIps,
+    allocation: &Allocation,
 ) -> Result<(), StoreError> {
     let revision = store.scan(|key, revision, bytes| {
         let Some((storage, namespace, name)) = split_key(&key) else {
@@ -164,7 +164,7 @@ fn load(
         if storage == "services"
             && let Ok(service) = serde_json::from_slice(&bytes)
         {
-            cluster_ips.load(&service);
+            allocation.load(&service);
         }
         let header = Arc::new(Header::parse(kind.resource, namespace, name, &bytes));
         kind.cache.load(Object {

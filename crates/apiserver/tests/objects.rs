@@ -3,7 +3,7 @@
 mod support;
 
 use http::Method;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ async fn a_typed_client_makes_reads_changes_and_deletes() {
     );
     assert_eq!(
         maps.list(&ListParams::default()).await.unwrap().items,
-        [patched.clone()]
+        std::slice::from_ref(&patched)
     );
 
     let stale = maps

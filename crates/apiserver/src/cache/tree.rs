@@ -51,8 +51,7 @@ impl Tree {
         after: Option<(&'t str, &'t str)>,
     ) -> impl Iterator<Item = &'t Arc<Object>> {
         let from = match (namespace, after) {
-            (Some(namespace), _) => Bound::Included(namespace),
-            (None, Some((namespace, _))) => Bound::Included(namespace),
+            (Some(namespace), _) | (None, Some((namespace, _))) => Bound::Included(namespace),
             (None, None) => Bound::Unbounded,
         };
         let to = namespace.map_or(Bound::Unbounded, Bound::Included);

@@ -14,7 +14,7 @@ use plinth_api::Status;
 /// The largest request body, as upstream's.
 const LIMIT: usize = 3 << 20;
 /// A body that takes longer than this is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An error in the middle of a streamed body.
 pub(crate) type StreamError = Box<dyn std::error::Error + Send + Sync>;

@@ -3,15 +3,15 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
+use plinth_api::Status;
 use plinth_api::table::{self, IncludeObject};
-use plinth_api::{FieldError, Path, Status};
 use serde_json::{Value, json};
 
 use crate::http::answer;
 use crate::http::body::ResponseBody;
 use crate::http::media::{Accept, Form};
 use crate::kind::Kind;
-use crate::query::{Query, invalid_options};
+use crate::query::Query;
 
 /// The object in stored bytes.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Status> {
@@ -25,14 +25,10 @@ pub(super) fn include(query: &Query) -> Result<IncludeObject, Status> {
         None | Some("Metadata") => Ok(IncludeObject::Metadata),
         Some("None") => Ok(IncludeObject::None),
         Some("Object") => Ok(IncludeObject::Object),
-        Some(other) => {
-            let error = FieldError::not_supported(
-                &Path::new("includeObject"),
-                other,
-                &["None", "Metadata", "Object"],
-            );
-            Err(invalid_options("TableOptions", &[error]))
-        }
+        Some(other) => Err(Status::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', \
+             'Object', 'None', or empty"
+        ))),
     }
 }
 
@@ -52,6 +48,9 @@ pub(super) fn row(
     version: &str,
 ) -> Value {
     let mut row = table::row(kind.resource, object, include, now);
+    if include == IncludeObject::None {
+        row["object"] = Value::Null;
+    }
     if include == IncludeObject::Metadata && version != "v1" {
         row["object"]["apiVersion"] = format!("meta.k8s.io/{version}").into();
     }

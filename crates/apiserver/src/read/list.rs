@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
@@ -22,6 +23,15 @@ use crate::http::media::{Accept, Form};
 use crate::kind::Kind;
 use crate::query::{ListOptions, Match, Query, revision};
 
+/// Go's unpadded encoding, which does not look at bits beyond the last byte.
+const TOKEN: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
 /// Where a list goes on; the same fields as upstream's token.
 #[derive(Debug, Serialize, Deserialize)]
 struct Continuation {
@@ -33,7 +43,7 @@ struct Continuation {
 impl Continuation {
     fn encode(&self) -> String {
         // A struct of a number and two strings always serialises.
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+        TOKEN.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 
     fn decode(token: &str) -> Result<Self, Status> {
@@ -42,9 +52,17 @@ impl Continuation {
                 "invalid continue token: continue key is not valid: {why}"
             ))
         };
-        let bytes = URL_SAFE_NO_PAD
+        let bytes = TOKEN
             .decode(token.trim_end_matches('='))
             .map_err(|error| refuse(error.to_string()))?;
+        if let Some(byte) = bytes.first().filter(|byte| **byte != b'{') {
+            let shown = format!("{:?}", char::from(*byte))
+                .replace("\\u{", "\\u00")
+                .replace('}', "");
+            return Err(refuse(format!(
+                "invalid character {shown} looking for beginning of value"
+            )));
+        }
         let token: Self =
             serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))?;
         if token.v != "meta.k8s.io/v1" {
@@ -175,11 +193,8 @@ fn page(
                 .cloned(),
         );
     } else {
-        for object in snapshot
-            .tree
-            .iter(namespace, after)
-            .filter(|object| selection.matches(&object.header))
-        {
+        for object in snapshot.tree.iter(namespace, after) {
+            // Upstream looks no further than the page is long, so the next page may turn out empty.
             if limit > 0 && objects.len() == limit {
                 let last: &Object = objects.last().map_or(object, |last: &Arc<Object>| last);
                 let start = format!("{}/{}", last.header.namespace, last.header.name);
@@ -191,7 +206,9 @@ fn page(
                 continuation = Some(token.encode());
                 break;
             }
-            objects.push(object.clone());
+            if selection.matches(&object.header) {
+                objects.push(object.clone());
+            }
         }
     }
     let remaining = (continuation.is_some() && !selection.selects()).then(|| {

@@ -76,7 +76,7 @@ pub(crate) fn selection(path: &ResourcePath, query: &Query) -> Result<Selection,
         let offered = path.kind.resource.strategy.selectable_fields(&json!({}));
         for term in fields.terms() {
             let field = term.field.as_str();
-            let known = ["metadata.name", "metadata.namespace"].contains(&field)
+            let known = ["", "metadata.name", "metadata.namespace"].contains(&field)
                 || offered.iter().any(|(f, _)| *f == field);
             if !known {
                 return Err(Status::bad_request(if offered.is_empty() {

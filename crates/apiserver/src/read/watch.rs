@@ -29,9 +29,9 @@ use crate::query::{ListOptions, Query, revision};
 /// Changes taken from the ring at a time.
 const CHUNK: usize = 64;
 /// How often an idle watcher is told how far history has come.
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// A watch without a time limit of its own ends after this and up to as much again.
-const LIFE: Duration = Duration::from_secs(1800);
+const LIFE: Duration = Duration::from_mins(30);
 
 /// What a watch needs from the server.
 pub(crate) struct WatchContext {
@@ -243,7 +243,7 @@ impl Watcher {
                 .write(&mut self.lines, "MODIFIED", &change.object.bytes),
             (true, false) if change.deleted => {
                 self.writer
-                    .write(&mut self.lines, "DELETED", &change.object.bytes)
+                    .write(&mut self.lines, "DELETED", &change.object.bytes);
             }
             (true, false) => {
                 // The last state the watcher could see, at the revision at which it left.

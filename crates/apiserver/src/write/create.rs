@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Incoming, Refused, Written, check_namespace, meta_text, metadata, timestamp};
 use crate::admission::{self, Operation};
 use crate::kind::Kind;
+use crate::read::plain_error;
 use crate::server::Core;
 
 /// Names made from a prefix leave this much room for it.
@@ -53,7 +54,7 @@ impl Core {
             metadata(&mut named).insert("name".into(), made_name(&prefix).into());
             match self.create_named(kind, named, dry_run).await {
                 Err(status) if status.reason == "AlreadyExists" && tries < NAME_ATTEMPTS => {
-                    tries += 1
+                    tries += 1;
                 }
                 outcome => return outcome,
             }
@@ -67,19 +68,19 @@ impl Core {
         dry_run: bool,
     ) -> Result<Written, Status> {
         let resource = kind.resource;
-        if !meta_text(&object, "resourceVersion").is_empty() {
-            return Err(Status::bad_request(
-                "resourceVersion should not be set on objects to be created",
-            ));
+        let revision = meta_text(&object, "resourceVersion");
+        if !matches!(revision, "" | "0") && !dry_run {
+            let why = "resourceVersion should not be set on objects to be created";
+            return Err(plain_error(500, why.to_owned()));
         }
         let fields = metadata(&mut object);
+        if !dry_run {
+            fields.remove("resourceVersion");
+        }
         for system in [
-            "resourceVersion",
-            "selfLink",
             "deletionTimestamp",
             "deletionGracePeriodSeconds",
             "managedFields",
-            "generation",
         ] {
             fields.remove(system);
         }
@@ -97,9 +98,7 @@ impl Core {
         if !errors.is_empty() {
             return Err(Status::invalid(resource, &name, &errors));
         }
-        let reserved = self
-            .cluster_ips
-            .assign(resource, &mut object, None, dry_run)?;
+        let reserved = self.allocation.assign(resource, &mut object, None)?;
         let warnings = resource.strategy.warnings(&object, None);
         let namespace = meta_text(&object, "namespace");
 

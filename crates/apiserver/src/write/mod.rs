@@ -93,7 +93,7 @@ impl Core {
                 Change::Delete(kind.layout.payload(last)),
             )
             .await?;
-        self.cluster_ips.released(kind.resource, last);
+        self.allocation.released(kind.resource, last);
         Ok(bytes)
     }
 

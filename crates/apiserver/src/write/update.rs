@@ -12,6 +12,7 @@ use super::{
     metadata, too_contended,
 };
 use crate::admission::{self, Operation};
+use crate::allocation::{Allocation, Reservation};
 use crate::http::media;
 use crate::kind::Kind;
 use crate::query::revision;
@@ -140,7 +141,7 @@ impl Core {
             check_revision(kind, &new, &old, live.revision, part)?;
             check_uid(kind, namespace, &new, &old)?;
             keep_system_fields(&mut new, &old);
-            let reserved = self.prepare(kind, part, &mut new, &old, dry_run)?;
+            let reserved = self.prepare(kind, part, &mut new, &old)?;
             if part == Part::Main {
                 warnings.extend(resource.strategy.warnings(&new, Some(&old)));
             }
@@ -189,7 +190,7 @@ impl Core {
             {
                 Ok(bytes) => {
                     reserved.keep();
-                    self.cluster_ips.replaced(resource, &old, &new);
+                    self.allocation.replaced(resource, &old, &new);
                     return Ok(Written {
                         bytes,
                         warnings,
@@ -210,19 +211,18 @@ impl Core {
         part: Part,
         new: &mut Value,
         old: &Value,
-        dry_run: bool,
-    ) -> Result<crate::cluster_ips::Reservation, Status> {
+    ) -> Result<Reservation, Status> {
         let resource = kind.resource;
         let strategy = resource.strategy;
         let name = meta_text(old, "name");
         if part == Part::Bound {
-            return Ok(crate::cluster_ips::Reservation::none());
+            return Ok(Reservation::default());
         }
         strategy.default(new);
         let errors = match part {
             Part::Bound => Vec::new(),
             Part::Main => {
-                self.cluster_ips.carry_over(resource, new, old);
+                Allocation::carry_over(resource, new, old);
                 admission::admit(self, kind, Operation::Update, new, Some(old))?;
                 resource.prepare_update(new, old);
                 resource.validate_update(new, old)
@@ -249,9 +249,9 @@ impl Core {
             return Err(Status::invalid(resource, name, &errors));
         }
         if part == Part::Main {
-            self.cluster_ips.assign(resource, new, Some(old), dry_run)
+            self.allocation.assign(resource, new, Some(old))
         } else {
-            Ok(crate::cluster_ips::Reservation::none())
+            Ok(Reservation::default())
         }
     }
 }

@@ -1,0 +1,260 @@
+//! From a target and a method to what is done: the table of the API's endpoints.
+
+mod objects;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use plinth_api::{Status, openapi};
+use serde_json::json;
+
+use crate::discovery;
+use crate::http::answer;
+use crate::http::body::ResponseBody;
+use crate::http::media::{self, Accept, Discovery};
+use crate::query::Query;
+use crate::route::{ResourcePath, Target};
+use crate::server::Core;
+use crate::version::version;
+
+type Answer = Result<Response<ResponseBody>, Status>;
+
+/// The verb of a request, as authorization knows it.
+pub(crate) fn verb(method: &Method, target: &Target, query: Option<&str>) -> &'static str {
+    let collection = matches!(target, Target::Resource(path) if path.is_collection());
+    let resource = matches!(target, Target::Resource(_));
+    match *method {
+        Method::POST if resource => "create",
+        Method::PUT if resource => "update",
+        Method::PATCH => "patch",
+        Method::DELETE if collection => "deletecollection",
+        Method::DELETE => "delete",
+        Method::GET if matches!(target, Target::Resource(path) if watches(path, &Query::parse(query))) => {
+            "watch"
+        }
+        Method::GET if collection => "list",
+        Method::POST => "post",
+        Method::PUT => "put",
+        _ => "get",
+    }
+}
+
+fn watches(path: &ResourcePath, query: &Query) -> bool {
+    path.watch || (path.is_collection() && query.flag("watch").unwrap_or(false))
+}
+
+impl Core {
+    /// Does what a request asks for.
+    pub(crate) async fn dispatch(
+        self: &Arc<Self>,
+        target: Target,
+        parts: &Parts,
+        body: Bytes,
+    ) -> Answer {
+        let query = Query::parse(parts.uri.query());
+        let headers = &parts.headers;
+        let reads = parts.method == Method::GET;
+        let discover =
+            |exact: bool, core: bool| match media::accepted_for_discovery(headers, exact)? {
+                Discovery::Plain(accept) if core => {
+                    // The way the client came is a way that works for it.
+                    let came = headers.get(HOST).and_then(|host| host.to_str().ok());
+                    let came = came.or_else(|| parts.uri.authority().map(Authority::as_str));
+                    let address = came.map_or_else(
+                        || format!("{}:{}", self.advertise.0, self.advertise.1),
+                        ToOwned::to_owned,
+                    );
+                    Ok(answer::value(
+                        StatusCode::OK,
+                        accept,
+                        &discovery::core_versions(&address),
+                    ))
+                }
+                Discovery::Plain(accept) => Ok(answer::value(
+                    StatusCode::OK,
+                    accept,
+                    &discovery::group_list(&self.kinds),
+                )),
+                Discovery::Aggregated(version) => {
+                    let content_type = if version == "v2" {
+                        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+                    } else {
+                        "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+                    };
+                    let body = discovery::aggregated(&self.kinds, core, version).to_string();
+                    Ok(answer::with_body(
+                        StatusCode::OK,
+                        content_type,
+                        ResponseBody::full(body),
+                    ))
+                }
+            };
+        let plain = || -> Result<Accept, Status> {
+            match media::accepted_for_discovery(headers, false)? {
+                Discovery::Plain(accept) => Ok(accept),
+                Discovery::Aggregated(_) => Ok(Accept::JSON),
+            }
+        };
+        match target {
+            Target::Health { check } => Ok(self.health(parts.uri.path(), check.as_deref(), &query)),
+            Target::CoreVersions { exact } => discover(exact, true),
+            Target::Groups { exact } => discover(exact, false),
+            Target::NoPage => Ok(answer::text(StatusCode::NOT_FOUND, "404 page not found\n")),
+            Target::NoResource => Err(Status::no_such_path()),
+            Target::Resource(path) => {
+                let mut response = match self.resource(&path, parts, &query, &body).await {
+                    Ok(response) => response,
+                    Err(status) => answer::status(&status, media::syntax_of_errors(headers)),
+                };
+                if let Some(text) = path.kind.resource.strategy.deprecation() {
+                    answer::warn(&mut response, &[text.to_owned()]);
+                }
+                Ok(response)
+            }
+            _ if !reads => Err(Status::method_not_allowed()),
+            Target::Index => Ok(answer::value(StatusCode::OK, Accept::JSON, &self.index())),
+            Target::Version => {
+                media::json_only(headers)?;
+                Ok(answer::value(
+                    StatusCode::OK,
+                    Accept {
+                        pretty: true,
+                        ..Accept::JSON
+                    },
+                    &version(),
+                ))
+            }
+            Target::OpenApiV2 => {
+                media::json_only(headers)?;
+                let body = tokio::task::spawn_blocking(openapi::v2)
+                    .await
+                    .map_err(Status::internal)?;
+                Ok(answer::with_body(
+                    StatusCode::OK,
+                    "application/json",
+                    ResponseBody::full(body),
+                ))
+            }
+            // §13.7: the index says it is text.
+            Target::OpenApiV3Index => Ok(answer::text(
+                StatusCode::OK,
+                openapi::v3_index().to_string(),
+            )),
+            Target::OpenApiV3(path) => openapi_v3(path, headers).await,
+            Target::Group(name) => Ok(answer::value(
+                StatusCode::OK,
+                plain()?,
+                &discovery::group(&self.kinds, &name),
+            )),
+            Target::GroupVersion { group, version } => {
+                let accept = plain()?;
+                Ok(answer::value(
+                    StatusCode::OK,
+                    accept,
+                    &discovery::resource_list(&self.kinds, &group, &version),
+                ))
+            }
+        }
+    }
+
+    fn index(&self) -> serde_json::Value {
+        let mut paths: Vec<String> = [
+            "/api",
+            "/api/v1",
+            "/apis",
+            "/healthz",
+            "/livez",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/readyz",
+            "/version",
+        ]
+        .map(str::to_owned)
+        .into();
+        for kind in self
+            .kinds
+            .iter()
+            .filter(|kind| !kind.resource.group.is_empty())
+        {
+            paths.push(format!("/apis/{}", kind.resource.group));
+            paths.push(format!("/apis/{}", kind.resource.api_version()));
+        }
+        paths.sort();
+        paths.dedup();
+        json!({"paths": paths})
+    }
+
+    fn health(&self, path: &str, check: Option<&str>, query: &Query) -> Response<ResponseBody> {
+        let endpoint = path.trim_matches('/').split('/').next().unwrap_or_default();
+        let stopping = self.shutdown.is_cancelled() && endpoint == "readyz";
+        match check {
+            None => {}
+            Some("ping" | "store") => return answer::text(StatusCode::OK, "ok"),
+            Some("shutdown") if endpoint == "readyz" && !stopping => {
+                return answer::text(StatusCode::OK, "ok");
+            }
+            Some(_) => return answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+        }
+        if stopping {
+            let text = "[+]ping ok\n[+]store ok\n[-]shutdown failed: the server is stopping\nreadyz check failed\n";
+            return answer::text(StatusCode::INTERNAL_SERVER_ERROR, text);
+        }
+        if query.get("verbose").is_none() {
+            return answer::text(StatusCode::OK, "ok");
+        }
+        let shutdown = if endpoint == "readyz" {
+            "[+]shutdown ok\n"
+        } else {
+            ""
+        };
+        answer::text(
+            StatusCode::OK,
+            format!("[+]ping ok\n[+]store ok\n{shutdown}{endpoint} check passed\n"),
+        )
+    }
+}
+
+/// 404 as upstream says it where documents are.
+fn not_found_without_type() -> Response<ResponseBody> {
+    let mut response = answer::text(StatusCode::NOT_FOUND, "");
+    response.headers_mut().remove(CONTENT_TYPE);
+    response
+}
+
+/// A group-version's document. It is made for each client anew, so one that has it already is told so instead.
+async fn openapi_v3(path: String, headers: &HeaderMap) -> Answer {
+    let Some(hash) = openapi::v3_hash(&path) else {
+        return Ok(not_found_without_type());
+    };
+    let tag = format!("\"{hash}\"");
+    let known = headers
+        .get(IF_NONE_MATCH)
+        .is_some_and(|value| value.as_bytes() == tag.as_bytes());
+    let mut response = if known {
+        answer::with_body(
+            StatusCode::NOT_MODIFIED,
+            "application/json",
+            ResponseBody::empty(),
+        )
+    } else {
+        let made = tokio::task::spawn_blocking(move || openapi::v3(&path))
+            .await
+            .map_err(Status::internal)?;
+        answer::with_body(
+            StatusCode::OK,
+            "application/json",
+            ResponseBody::full(made.unwrap_or_default()),
+        )
+    };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+    Ok(response)
+}
