@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use plinth_runtime::{Image, ImageError};
+use plinth_runtime::{Image, ImageConfig, ImageError};
+use proptest::prelude::*;
 use tar::EntryType;
 
 use crate::fixture::{Fixture, Tar};
@@ -106,7 +107,7 @@ fn overlay_marks_cannot_be_forged() {
 
 #[test]
 fn whiteouts_of_nothing_are_refused() {
-    for name in [".wh.", ".wh..", ".wh...", "a/.wh..."] {
+    for name in [".wh.", ".wh..", ".wh...", "a/.wh...", ".wh.a/b"] {
         let error = refused(&Fixture::new(), Tar::new().file(name, ""));
         assert!(error.contains("whiteout"), "{name}: {error}");
     }
@@ -132,4 +133,57 @@ fn garbage_and_unknown_compression_are_named() {
     assert!(fixture.rootfs(b"this is not a tar archive, whatever its author says. ".repeat(20).as_slice()).is_err());
     let error = fixture.rootfs(b"\xfd7zXZ\0rest").unwrap_err().to_string();
     assert!(error.contains("xz compression is not supported"), "{error}");
+}
+
+/// One entry of a random archive; few names, so that they collide.
+fn entry() -> impl Strategy<Value = (u8, String, String)> {
+    let part = prop_oneof!["[ab]", Just("..".to_owned()), Just(".".to_owned()), Just(".wh.a".to_owned()), Just(".wh..wh..opq".to_owned())];
+    let path = proptest::collection::vec(part, 1..4).prop_map(|parts| parts.join("/"));
+    let target = prop_oneof![path.clone(), Just("/".to_owned()), Just("..".to_owned()), Just("OUTSIDE".to_owned()), path.clone().prop_map(|p| format!("OUTSIDE/{p}"))];
+    (0..6_u8, path, target)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_sequence_of_entries_reaches_outside(entries in proptest::collection::vec(entry(), 0..12)) {
+        let fixture = Fixture::new();
+        let outside = tempfile::TempDir::new().unwrap();
+        fs::write(outside.path().join("a"), "untouched").unwrap();
+        let outside_name = outside.path().to_str().unwrap().to_owned();
+        let tar = entries.iter().fold(Tar::new(), |tar, (kind, path, target)| {
+            let target = target.replace("OUTSIDE", &outside_name);
+            match kind {
+                0 => tar.dir(path),
+                1 => tar.symlink(path, &target),
+                2 => tar.hard_link(path, &target),
+                3 => tar.raw(path, EntryType::Fifo, "", b"", |_| {}),
+                _ => tar.file(path, "content"),
+            }
+        });
+        let result = fixture.rootfs(&tar.finish());
+        prop_assert_eq!(fs::read_to_string(outside.path().join("a")).unwrap(), "untouched");
+        prop_assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+        let Ok(image) = result else {
+            prop_assert!(fixture.entries("layers").is_empty() && fixture.entries("images/staging").is_empty());
+            return Ok(());
+        };
+        // A directory of the store goes through the canonical archive unchanged.
+        let Ok(layer) = fixture.store.lower_dirs(&image) else { panic!("the image has its layer") };
+        let copied = |name: &str, root: &std::path::Path| fixture.store.import_rootfs_directory(name, root, &ImageConfig::default()).unwrap();
+        let once = copied("once", &layer[0]);
+        let twice = copied("twice", &fixture.store.lower_dirs(&once).unwrap()[0]);
+        prop_assert_eq!(once.id, twice.id);
+    }
+
+    #[test]
+    fn no_bytes_make_the_import_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..2048), prefix in 0..4_usize) {
+        let start: &[u8] = [&b""[..], b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"a\0"][prefix];
+        bytes.splice(0..0, start.iter().copied());
+        let fixture = Fixture::new();
+        let _ = fixture.store.import(bytes.as_slice());
+        let _ = fixture.rootfs(&bytes);
+        prop_assert!(fixture.entries("images/staging").is_empty());
+    }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
-use super::sources::{Item, open, target};
+use super::sources::{Item, Sources, open, target};
 use super::tree::{Tree, kind, look, plain};
 
 /// How to copy.
@@ -23,11 +23,12 @@ pub(super) struct Rules {
     pub(super) keep_owners: bool,
 }
 
-/// Copies `items` to `destination`, an absolute path as written (a final `/` means a directory).
+/// Copies `sources` to `destination`, an absolute path as written (a final `/` means a directory).
 ///
 /// # Errors
 /// A text for the author of the Dockerfile.
-pub(super) fn copy(tree: &Tree, items: &[Item], destination: &str, rules: &Rules) -> Result<(), String> {
+pub(super) fn copy(tree: &Tree, sources: &Sources<'_>, destination: &str, rules: &Rules) -> Result<(), String> {
+    let items = &sources.items;
     let path = plain(Path::new(destination)).ok_or_else(|| format!("destination {destination:?} leaves the root directory"))?;
     let failed = |error: io::Error| format!("{destination}: {error}");
     let slash = destination.ends_with('/') || destination.ends_with("/.");
@@ -39,18 +40,20 @@ pub(super) fn copy(tree: &Tree, items: &[Item], destination: &str, rules: &Rules
     let mut copier = Copier { tree, rules, times: BTreeMap::new(), time: newest.unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 }) };
     for item in items {
         match item {
-            Item::File { file, name, stat } => {
-                let place = if is_directory { path.join(name) } else { path.clone() };
+            Item::File { path: from, stat } => {
+                let place = if is_directory { path.join(from.file_name().unwrap_or_default()) } else { path.clone() };
                 let parent = place.parent().unwrap_or(Path::new(""));
                 let directory = copier.ensure(parent).map_err(failed)?;
                 let name = place.file_name().ok_or_else(|| format!("{destination}: not a file name"))?;
-                copier.file(&directory, name, &mut &*file, stat).map_err(|e| format!("{}: {e}", place.display()))?;
+                let file = sources.file(from).map_err(|e| format!("{}: {e}", from.display()))?;
+                copier.file(&directory, name, file, stat).map_err(|e| format!("{}: {e}", place.display()))?;
             }
-            Item::Directory { root, nodes, stat } => {
+            Item::Directory { path: from, nodes, stat } => {
+                let root = sources.directory(from).map_err(|e| format!("{}: {e}", from.display()))?;
                 copier.directory(&path, stat).map_err(failed)?;
                 for node in nodes {
                     let place = path.join(&node.path);
-                    copier.node(root, &node.path, &node.stat, &place).map_err(|e| format!("{}: {e}", place.display()))?;
+                    copier.node(&root, &node.path, &node.stat, &place).map_err(|e| format!("{}: {e}", place.display()))?;
                 }
             }
         }
@@ -139,7 +142,7 @@ impl Copier<'_> {
         let directory = self.ensure(to.parent().unwrap_or(Path::new("")))?;
         let name = to.file_name().unwrap_or_default();
         if kind(source) == FileType::RegularFile {
-            return self.file(&directory, name, &mut open(root, from)?, source);
+            return self.file(&directory, name, open(root, from)?, source);
         }
         make_room(&directory, name)?;
         if kind(source) == FileType::Symlink {
@@ -153,14 +156,14 @@ impl Copier<'_> {
         Ok(rustix::fs::utimensat(&directory, name, &times(modified(source)), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    fn file<R: io::Read + std::os::fd::AsFd>(&self, directory: &OwnedFd, name: &OsStr, from: &mut R, source: &Stat) -> io::Result<()> {
+    fn file(&self, directory: &OwnedFd, name: &OsStr, mut from: File, source: &Stat) -> io::Result<()> {
         make_room(directory, name)?;
         let how = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut to = File::from(rustix::fs::openat(directory, name, how, Mode::from_raw_mode(0o600))?);
-        io::copy(from, &mut to)?;
+        io::copy(&mut from, &mut to)?;
         let (uid, gid) = self.owner(source);
         rustix::fs::fchown(&to, Some(uid), Some(gid))?;
-        copy_capabilities(from, &to)?;
+        copy_capabilities(&from, &to)?;
         rustix::fs::fchmod(&to, self.mode(source))?;
         Ok(rustix::fs::futimens(&to, &times(modified(source)))?)
     }
@@ -195,7 +198,7 @@ fn make_room(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
 }
 
 /// The rights that a program has beyond its user's.
-fn copy_capabilities(from: &impl std::os::fd::AsFd, to: &File) -> io::Result<()> {
+fn copy_capabilities(from: &File, to: &File) -> io::Result<()> {
     const CAPABILITY: &str = "security.capability";
     let mut value = Vec::with_capacity(64);
     match rustix::fs::fgetxattr(from, CAPABILITY, rustix::buffer::spare_capacity(&mut value)) {

@@ -1,8 +1,7 @@
 //! What a COPY takes: finds it, lists it in a fixed order and hashes it. Changes nothing.
 
-use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -13,11 +12,17 @@ use sha2::{Digest as _, Sha256};
 use super::pattern::{Ignore, component, has_wildcard};
 use super::tree::{Tree, kind, look, names, plain};
 
-/// One source, ready to be copied.
+/// What one COPY takes. Holds paths, not open files: a wildcard may fit more files than a process may open.
+pub(super) struct Sources<'t> {
+    tree: &'t Tree,
+    pub(super) items: Vec<Item>,
+}
+
+/// One source: a path in the tree, perhaps a symlink to what is meant.
 pub(super) enum Item {
-    File { file: File, name: OsString, stat: Stat },
+    File { path: PathBuf, stat: Stat },
     /// The content of a directory, parents before children, names sorted.
-    Directory { root: OwnedFd, stat: Stat, nodes: Vec<Node> },
+    Directory { path: PathBuf, stat: Stat, nodes: Vec<Node> },
 }
 
 /// Something below a copied directory.
@@ -31,7 +36,7 @@ pub(super) struct Node {
 ///
 /// # Errors
 /// A text that names the source.
-pub(super) fn find(tree: &Tree, ignore: &Ignore, words: &[String]) -> Result<Vec<Item>, String> {
+pub(super) fn find<'t>(tree: &'t Tree, ignore: &Ignore, words: &[String]) -> Result<Sources<'t>, String> {
     let mut items = Vec::new();
     for word in words {
         let path = plain(Path::new(word)).ok_or_else(|| format!("{word:?} is outside of the build context"))?;
@@ -51,12 +56,10 @@ pub(super) fn find(tree: &Tree, ignore: &Ignore, words: &[String]) -> Result<Vec
                     let root = tree.directory(&path).map_err(failed)?.ok_or_else(|| format!("{}: vanished", path.display()))?;
                     let mut nodes = Vec::new();
                     list(&root, Path::new(""), &path, ignore, &mut nodes).map_err(failed)?;
-                    items.push(Item::Directory { root, stat, nodes });
+                    items.push(Item::Directory { path, stat, nodes });
                 }
-                Some(stat) => {
-                    let file = tree.file(&path).map_err(failed)?;
-                    items.push(Item::File { file, name: path.file_name().unwrap_or_default().to_owned(), stat });
-                }
+                Some(stat) if kind(&stat) == FileType::RegularFile => items.push(Item::File { path, stat }),
+                Some(_) => return Err(format!("{}: neither a file nor a directory", path.display())),
             }
         }
         if items.len() == before {
@@ -64,7 +67,7 @@ pub(super) fn find(tree: &Tree, ignore: &Ignore, words: &[String]) -> Result<Vec
             return Err(format!("{word:?} not found{hint}"));
         }
     }
-    Ok(items)
+    Ok(Sources { tree, items })
 }
 
 /// The paths that fit a pattern, component by component.
@@ -123,30 +126,42 @@ pub(super) fn target(root: &OwnedFd, path: &Path) -> io::Result<Vec<u8>> {
     Ok(rustix::fs::readlinkat(root, path, Vec::new())?.into_bytes())
 }
 
-/// Hashes what a copy would take over: paths, kinds, modes and content, but not times; owners if they are kept.
-pub(super) fn hash(items: &[Item], keep_owners: bool) -> io::Result<[u8; 32]> {
-    let mut hash = Sha256::new();
-    for item in items {
-        match item {
-            Item::File { file, name, stat } => {
-                describe(&mut hash, name.as_bytes(), stat, keep_owners);
-                content(&mut hash, &mut &*file)?;
-                io::Seek::rewind(&mut &*file)?;
-            }
-            Item::Directory { root, stat, nodes } => {
-                describe(&mut hash, b"/", stat, keep_owners);
-                for node in nodes {
-                    describe(&mut hash, node.path.as_os_str().as_bytes(), &node.stat, keep_owners);
-                    match kind(&node.stat) {
-                        FileType::RegularFile => content(&mut hash, &mut open(root, &node.path)?)?,
-                        FileType::Symlink => hash.update(target(root, &node.path)?),
-                        _ => hash.update(node.stat.st_rdev.to_le_bytes()),
+impl Sources<'_> {
+    /// A source that is a file.
+    pub(super) fn file(&self, path: &Path) -> io::Result<File> {
+        self.tree.file(path)
+    }
+
+    /// A source that is a directory.
+    pub(super) fn directory(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.tree.directory(path)?.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Hashes what a copy would take over: paths, kinds, modes and content, but not times; owners if they are kept.
+    pub(super) fn hash(&self, keep_owners: bool) -> io::Result<[u8; 32]> {
+        let mut hash = Sha256::new();
+        for item in &self.items {
+            match item {
+                Item::File { path, stat } => {
+                    describe(&mut hash, path.file_name().unwrap_or_default().as_bytes(), stat, keep_owners);
+                    io::copy(&mut self.file(path)?, &mut hash)?;
+                }
+                Item::Directory { path, stat, nodes } => {
+                    describe(&mut hash, b"/", stat, keep_owners);
+                    let root = self.directory(path)?;
+                    for node in nodes {
+                        describe(&mut hash, node.path.as_os_str().as_bytes(), &node.stat, keep_owners);
+                        match kind(&node.stat) {
+                            FileType::RegularFile => drop(io::copy(&mut open(&root, &node.path)?, &mut hash)?),
+                            FileType::Symlink => hash.update(target(&root, &node.path)?),
+                            _ => hash.update(node.stat.st_rdev.to_le_bytes()),
+                        }
                     }
                 }
             }
         }
+        Ok(hash.finalize().into())
     }
-    Ok(hash.finalize().into())
 }
 
 fn describe(hash: &mut Sha256, name: &[u8], stat: &Stat, keep_owners: bool) {
@@ -160,8 +175,4 @@ fn describe(hash: &mut Sha256, name: &[u8], stat: &Stat, keep_owners: bool) {
         hash.update(stat.st_uid.to_le_bytes());
         hash.update(stat.st_gid.to_le_bytes());
     }
-}
-
-fn content(hash: &mut Sha256, file: &mut impl Read) -> io::Result<()> {
-    io::copy(file, hash).map(drop)
 }

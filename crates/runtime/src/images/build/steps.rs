@@ -1,7 +1,7 @@
 //! The steps that change files: COPY, ADD, RUN and WORKDIR.
 
 use std::fs;
-use std::io::{BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::oneshot::RunOnce;
@@ -16,7 +16,7 @@ use super::copy::{Rules, copy, make_directory};
 use super::dockerfile::{Command, Copy, Run, Step};
 use super::merged::{readable, writable};
 use super::pattern::Ignore;
-use super::sources::{Item, find, hash};
+use super::sources::{Item, Sources, find};
 use super::state::State;
 use super::tree::{Tree, plain};
 use super::{BuildError, Progress};
@@ -41,46 +41,49 @@ impl Builder<'_, '_> {
             }
             None => None,
         };
-        let everything = Ignore::default();
-        let items = match &foreign {
-            Some(tree) => find(tree, &everything, &what.sources),
-            None => find(&Tree::open(&self.options.context)?, &self.ignore, &what.sources),
-        };
-        let items = items.map_err(|reason| self.wrong(step, reason))?;
-        let mode = what.chmod.as_deref().map(parse_mode).transpose().map_err(|reason| self.wrong(step, reason))?;
         let keep_owners = foreign.is_some();
-        let content = hash(&items, keep_owners).map_err(|error| self.wrong(step, format!("cannot read the sources: {error}")))?;
+        let (tree, ignore) = match foreign {
+            Some(tree) => (tree, &Ignore::default()),
+            None => (Tree::open(&self.options.context)?, &self.ignore),
+        };
+        let mut sources = find(&tree, ignore, &what.sources).map_err(|reason| self.wrong(step, reason))?;
+        let mode = what.chmod.as_deref().map(parse_mode).transpose().map_err(|reason| self.wrong(step, reason))?;
+        let content = sources.hash(keep_owners).map_err(|error| self.wrong(step, format!("cannot read the sources: {error}")))?;
         let destination = state.absolute(&what.destination);
         let options = format!("{:?} {:?} {mode:?} {destination}", is_add, what.chown);
         self.keyed(state, step, &[b"COPY", options.as_bytes(), &content], step.text.clone(), |builder, state| {
             builder.layer(state, |builder, tree| {
                 let owner = what.chown.as_deref().map(|chown| owner(tree, chown)).transpose();
                 let owner = owner.map_err(|reason| builder.wrong(step, reason))?;
-                let mut plain_items = Vec::new();
-                for item in items {
-                    if is_add && let Item::File { file, .. } = &item
-                        && is_archive(file)
-                    {
-                        let unpacked = builder.ingest.path();
-                        fs::create_dir(&unpacked).map_err(super::super::error::ImageError::io("create directory", &unpacked))?;
-                        let (_, archive) = decoder(BufReader::new(file)).map_err(|error| builder.wrong(step, error))?;
-                        unpack(archive, &unpacked).map_err(|error| builder.wrong(step, error))?;
-                        let rules = Rules { owner, mode, keep_owners: true };
-                        let content = find(&Tree::open(&unpacked)?, &Ignore::default(), &[".".to_owned()]);
-                        content
-                            .and_then(|content| copy(tree, &content, &destination, &rules))
-                            .map_err(|reason| builder.wrong(step, reason))?;
-                    } else {
-                        plain_items.push(item);
-                    }
+                let archives = if is_add { take_archives(&mut sources) } else { Ok(Vec::new()) };
+                for archive in archives.map_err(|error| builder.wrong(step, error))? {
+                    builder.unpack(&archive, tree, &destination, owner, mode).map_err(|reason| builder.wrong(step, reason))?;
                 }
-                if plain_items.is_empty() {
+                if sources.items.is_empty() {
                     return Ok(());
                 }
                 let rules = Rules { owner, mode, keep_owners };
-                copy(tree, &plain_items, &destination, &rules).map_err(|reason| builder.wrong(step, reason))
+                copy(tree, &sources, &destination, &rules).map_err(|reason| builder.wrong(step, reason))
             })
         })
+    }
+
+    /// Unpacks what ADD found to be an archive. Its owners are kept, as docker keeps them.
+    fn unpack(
+        &mut self,
+        archive: &fs::File,
+        tree: &Tree,
+        destination: &str,
+        owner: Option<(u32, u32)>,
+        mode: Option<u32>,
+    ) -> Result<(), String> {
+        let unpacked = self.ingest.path();
+        fs::create_dir(&unpacked).map_err(|error| error.to_string())?;
+        let (_, archive) = decoder(BufReader::new(archive)).map_err(|error| error.to_string())?;
+        unpack(archive, &unpacked).map_err(|error| error.to_string())?;
+        let content = Tree::open(&unpacked).map_err(|error| error.to_string())?;
+        let sources = find(&content, &Ignore::default(), &[".".to_owned()])?;
+        copy(tree, &sources, destination, &Rules { owner, mode, keep_owners: true })
     }
 
     pub(super) fn workdir_step(&mut self, state: &mut State, step: &Step, path: &str) -> Result<(), BuildError> {
@@ -168,6 +171,22 @@ fn parse_mode(text: &str) -> Result<u32, String> {
         .ok()
         .filter(|mode| *mode <= 0o7777)
         .ok_or_else(|| format!("invalid chmod parameter: {text:?} (an octal number, as 0755)"))
+}
+
+/// Takes the sources that ADD unpacks out of the others.
+fn take_archives(sources: &mut Sources<'_>) -> io::Result<Vec<fs::File>> {
+    let mut archives = Vec::new();
+    for item in std::mem::take(&mut sources.items) {
+        if let Item::File { path, .. } = &item {
+            let file = sources.file(path)?;
+            if is_archive(&file) {
+                archives.push(file);
+                continue;
+            }
+        }
+        sources.items.push(item);
+    }
+    Ok(archives)
 }
 
 /// Whether ADD unpacks this file: a tar, compressed or not, by its content. Leaves the file at its start.

@@ -68,6 +68,9 @@ impl Unpacker<'_> {
         let Some(name) = path.file_name() else {
             return if kind.is_dir() { self.directory(Path::new(""), entry) } else { Err(hostile(&raw, "no file name")) };
         };
+        if path.iter().rev().skip(1).any(|above| above.as_bytes().starts_with(WHITEOUT)) {
+            return Err(hostile(&raw, "a whiteout cannot contain anything"));
+        }
         if name.as_bytes().starts_with(WHITEOUT) {
             return self.whiteout(&raw, &path, name);
         }
