@@ -40,6 +40,8 @@ impl Container {
         if config.log_path.as_os_str().is_empty() {
             return Err(RuntimeError::InvalidConfig("no log path specified".into()));
         }
+        let image_user = image.config.user.as_deref().unwrap_or_default();
+        verify_not_root(sandbox, &config, image_user)?;
         let cwd = config.working_dir.as_deref().filter(|dir| !dir.is_empty());
         let stop_signal = config
             .stop_signal
@@ -58,7 +60,7 @@ impl Container {
                 .cloned()
                 .collect(),
             cwd: PathBuf::from(cwd.or(image.config.working_dir.as_deref()).unwrap_or("/")),
-            image_user: image.config.user.clone().unwrap_or_default(),
+            image_user: image_user.to_owned(),
             user: config.user.clone(),
             mounts: config.mounts.clone(),
             privileged: config.privileged,
@@ -212,6 +214,32 @@ fn command_line(config: &ContainerConfig, entrypoint: &[String], cmd: &[String])
     first.iter().chain(rest).cloned().collect()
 }
 
+/// With `run_as_non_root`, what will run must be known not to be root, as the kubelet demands it.
+fn verify_not_root(
+    sandbox: &SandboxRecord,
+    config: &ContainerConfig,
+    image_user: &str,
+) -> Result<()> {
+    let Some(user) = config.user.as_ref().filter(|user| user.run_as_non_root) else {
+        return Ok(());
+    };
+    let name = image_user.split(':').next().unwrap_or_default();
+    let problem = match (user.uid, name.parse::<u32>()) {
+        (Some(0), _) => "container's runAsUser breaks non-root policy".to_owned(),
+        (Some(_), _) => return Ok(()),
+        (None, Ok(uid)) if uid != 0 => return Ok(()),
+        (None, Err(_)) if !name.is_empty() => format!(
+            "container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root"
+        ),
+        (None, _) => "container has runAsNonRoot and image will run as root".to_owned(),
+    };
+    let pod = &sandbox.config;
+    Err(RuntimeError::RunAsNonRoot(format!(
+        "{problem} (pod: \"{}_{}({})\", container: {})",
+        pod.name, pod.namespace, pod.uid, config.name
+    )))
+}
+
 /// `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`.
 fn signal_number(text: &str) -> Result<i32> {
     let unknown = || RuntimeError::InvalidConfig(format!("unknown stop signal {text:?}"));
@@ -254,6 +282,7 @@ fn signal_number(text: &str) -> Result<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{PodSandboxConfig, UserSpec};
 
     #[test]
     fn command_and_args_combine_as_in_kubernetes() {
@@ -270,6 +299,51 @@ mod tests {
         assert_eq!(of(&[], &["a"]), "entry a");
         assert_eq!(of(&["c"], &[]), "c");
         assert_eq!(of(&["c"], &["a"]), "c a");
+    }
+
+    #[test]
+    fn who_must_not_be_root_is_known_not_to_be() {
+        let sandbox = SandboxRecord {
+            id: SandboxId("s".into()),
+            config: PodSandboxConfig {
+                namespace: "default".into(),
+                name: "web-0".into(),
+                uid: "u1".into(),
+                ..PodSandboxConfig::default()
+            },
+            created_at: Timestamp::UNIX_EPOCH,
+            cgroup: String::new(),
+            containers: PathBuf::new(),
+            gone: false,
+        };
+        let verdict = |uid: Option<u32>, image_user: &str| {
+            let config = ContainerConfig {
+                name: "main".into(),
+                user: Some(UserSpec {
+                    uid,
+                    run_as_non_root: true,
+                    ..UserSpec::default()
+                }),
+                ..ContainerConfig::default()
+            };
+            verify_not_root(&sandbox, &config, image_user).map_err(|e| e.to_string())
+        };
+        let says = |text: &str| {
+            Err(format!(
+                "{text} (pod: \"web-0_default(u1)\", container: main)"
+            ))
+        };
+        let as_root = "container has runAsNonRoot and image will run as root";
+        let unknown = "container has runAsNonRoot and image has non-numeric user (node), cannot verify user is non-root";
+        assert_eq!(verdict(Some(7), ""), Ok(()));
+        assert_eq!(verdict(None, "7:0"), Ok(()));
+        assert_eq!(verdict(None, ""), says(as_root));
+        assert_eq!(verdict(None, "0:7"), says(as_root));
+        assert_eq!(verdict(None, "node"), says(unknown));
+        assert_eq!(
+            verdict(Some(0), "7"),
+            says("container's runAsUser breaks non-root policy")
+        );
     }
 
     #[test]

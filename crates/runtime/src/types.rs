@@ -168,7 +168,7 @@ pub struct UserSpec {
     pub gid: Option<u32>,
     /// Further groups, added to those of the image's `/etc/group`.
     pub supplemental: Vec<u32>,
-    /// Refuses to start as uid 0 with [`crate::RuntimeError::RunAsNonRoot`].
+    /// Refuses to be created if it may run as uid 0, with [`crate::RuntimeError::RunAsNonRoot`].
     pub run_as_non_root: bool,
 }
 

@@ -190,14 +190,6 @@ async fn what_cannot_be_started_says_why() {
         command: command.iter().map(|s| (*s).to_owned()).collect(),
         ..shell("")
     };
-    let missing_user = ContainerConfig {
-        user: Some(UserSpec {
-            uid: Some(0),
-            run_as_non_root: true,
-            ..UserSpec::default()
-        }),
-        ..shell("true")
-    };
     let missing_mount = ContainerConfig {
         mounts: vec![Mount {
             host_path: "/no/such/path".into(),
@@ -227,10 +219,6 @@ async fn what_cannot_be_started_says_why() {
         (
             of(&["script-without-interpreter"]),
             format!("{init}exec script-without-interpreter: no such file or directory"),
-        ),
-        (
-            missing_user,
-            "container has runAsNonRoot and image will run as root".into(),
         ),
         (
             missing_mount,
@@ -267,6 +255,19 @@ async fn what_cannot_be_started_says_why() {
             .expect_err("once only");
         assert!(matches!(again, RuntimeError::WrongState { .. }), "{again}");
     }
+    let root = ContainerConfig {
+        user: Some(UserSpec {
+            run_as_non_root: true,
+            ..UserSpec::default()
+        }),
+        ..shell("true")
+    };
+    let error = node
+        .runtime
+        .create_container(&pod.id, root)
+        .await
+        .expect_err("root");
+    assert!(matches!(error, RuntimeError::RunAsNonRoot(_)), "{error}");
     let unknown = ContainerConfig {
         image: "nonesuch".into(),
         ..shell("true")

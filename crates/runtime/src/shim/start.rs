@@ -186,14 +186,5 @@ fn identity(launch: &Launch, rootfs: &Path) -> Result<user::Identity, String> {
     let read = |path: &str| root.read(path).map_err(|e| format!("read {path}: {e}"));
     let passwd = read("/etc/passwd")?.unwrap_or_default();
     let group = read("/etc/group")?.unwrap_or_default();
-    let identity = user::resolve(&launch.image_user, launch.user.as_ref(), &passwd, &group)?;
-    if identity.uid == 0
-        && launch
-            .user
-            .as_ref()
-            .is_some_and(|user| user.run_as_non_root)
-    {
-        return Err("container has runAsNonRoot and image will run as root".into());
-    }
-    Ok(identity)
+    user::resolve(&launch.image_user, launch.user.as_ref(), &passwd, &group)
 }
