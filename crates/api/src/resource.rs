@@ -248,17 +248,24 @@ impl Resource {
 
     /// All faults of an update of the main resource.
     pub fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
-        let mut errors = meta::validate_update(new, old);
+        let mut errors = metadata_update(new, old);
         errors.extend(self.strategy.validate_update(new, old));
         errors
     }
 
     /// All faults of an update of `/status`.
     pub fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
-        let mut errors = meta::validate_update(new, old);
+        let mut errors = metadata_update(new, old);
         errors.extend(self.strategy.validate_status_update(new, old));
         errors
     }
+}
+
+/// Upstream checks the metadata of an update once for all kinds and once for each, and lists both causes.
+fn metadata_update(new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = meta::validate_update(new, old);
+    errors.extend_from_within(..);
+    errors
 }
 
 static CATALOGUE: LazyLock<Vec<Resource>> = LazyLock::new(resources::all);

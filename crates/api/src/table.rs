@@ -75,7 +75,7 @@ pub fn row(resource: &Resource, object: &Value, include: IncludeObject, now: Tim
         row["conditions"] = conditions.into();
     }
     match include {
-        IncludeObject::None => {}
+        IncludeObject::None => row["object"] = Value::Null,
         IncludeObject::Object => row["object"] = object.clone(),
         IncludeObject::Metadata => row["object"] = partial_metadata(object),
     }

@@ -5,6 +5,7 @@ mod checks;
 mod columns;
 mod coordination;
 mod core;
+mod difference;
 mod discovery;
 mod object;
 mod pod_template;
@@ -16,7 +17,7 @@ mod testing;
 use serde_json::Value;
 
 use crate::resource::Resource;
-use crate::resources::object::{ensure, int, list, put};
+use crate::resources::object::{ensure, fill, int, items, list, put};
 use crate::schema::{Type, schema_of, semantically_equal};
 
 /// Every built-in kind.
@@ -115,6 +116,15 @@ fn set_generation(new: &mut Value, old: &Value, step: i64) {
             "generation",
             (before + step).into(),
         );
+    }
+}
+
+/// Times of a status' conditions are shown even when they are not known.
+pub(crate) fn null_times(status: &mut Value, times: &[&str]) {
+    for condition in items(status, "conditions") {
+        for time in times {
+            fill(condition, time, Value::Null);
+        }
     }
 }
 

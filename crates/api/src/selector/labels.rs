@@ -32,7 +32,7 @@ impl Requirement {
     fn new(key: &str, operator: Operator, mut values: Vec<String>) -> Result<Self, SelectorError> {
         let invalid = |text: String| Err(SelectorError::Invalid(text));
         if let Some(fault) = names::qualified_name(key).first() {
-            return invalid(format!("key: Invalid value: {key:?}: {fault}"));
+            return invalid(format!("<nil>: Invalid value: {key:?}: {fault}"));
         }
         match operator {
             Operator::In | Operator::NotIn if values.is_empty() => {
@@ -110,15 +110,7 @@ impl Selector {
 
     /// Reads the form used in query strings: `a=b,c in (d,e),!f`.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
-        Parser::new(text)
-            .selector()
-            .map(Self::of)
-            .map_err(|e| match e {
-                SelectorError::Syntax(why) => {
-                    SelectorError::Syntax(format!("unable to parse requirement: {why}"))
-                }
-                invalid @ SelectorError::Invalid(_) => invalid,
-            })
+        Parser::new(text).selector().map(Self::of)
     }
 
     /// Reads a plain map, as in a Service's `spec.selector`.
@@ -251,7 +243,8 @@ impl<'a> Parser<'a> {
             if !Self::is_word(self.peek()) && self.peek() != "!" {
                 return Self::syntax(self.peek(), "!, identifier, or 'end of string'");
             }
-            requirements.push(self.requirement()?);
+            let requirement = self.requirement();
+            requirements.push(requirement.map_err(SelectorError::in_requirement)?);
             match self.next() {
                 "" => return Ok(requirements),
                 "," if Self::is_word(self.peek()) || self.peek() == "!" => {}
@@ -302,7 +295,11 @@ impl<'a> Parser<'a> {
     fn value_set(&mut self) -> Result<Vec<String>, SelectorError> {
         match self.next() {
             "(" => {}
-            other => return Self::syntax(other, "'('"),
+            other => {
+                return Err(SelectorError::Syntax(format!(
+                    "found '{other}' expected: '('"
+                )));
+            }
         }
         let mut values = Vec::new();
         loop {
@@ -349,15 +346,26 @@ mod tests {
     }
 
     #[rstest]
-    #[case("a=b,")]
-    #[case("=b")]
-    #[case("a in b")]
-    #[case("a=b c")]
-    #[case("-a=b")]
-    #[case("a=b_")]
-    #[case("n>x")]
-    fn refuses(#[case] text: &str) {
-        assert!(Selector::parse(text).is_err());
+    #[case("a=b,", "found '', expected: identifier after ','")]
+    #[case("=b", "found '=', expected: !, identifier, or 'end of string'")]
+    #[case("a in 1", "unable to parse requirement: found '1' expected: '('")]
+    #[case("a=b c", "found 'c', expected: ',' or 'end of string'")]
+    #[case(
+        "n>x",
+        "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer"
+    )]
+    fn refuses(#[case] text: &str, #[case] why: &str) {
+        assert_eq!(Selector::parse(text).unwrap_err().to_string(), why);
+    }
+
+    #[test]
+    fn keys_and_values_follow_the_label_rules() {
+        for text in ["-a=b", "a=b_", "a in (b,-c)"] {
+            assert!(
+                matches!(Selector::parse(text), Err(SelectorError::Invalid(_))),
+                "{text}"
+            );
+        }
     }
 
     #[test]

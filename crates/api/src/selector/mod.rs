@@ -16,3 +16,14 @@ pub enum SelectorError {
     #[error("{0}")]
     Invalid(String),
 }
+
+impl SelectorError {
+    /// The same fault, found in one requirement of a selector's text.
+    fn in_requirement(self) -> Self {
+        let prefixed = |why: &str| format!("unable to parse requirement: {why}");
+        match self {
+            Self::Syntax(why) => Self::Syntax(prefixed(&why)),
+            Self::Invalid(why) => Self::Invalid(prefixed(&why)),
+        }
+    }
+}

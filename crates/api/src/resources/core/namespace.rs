@@ -7,8 +7,8 @@ use crate::field::{FieldError, Path};
 use crate::names::{self, Rule};
 use crate::resource::{Column, Resource, Scope, Strategy, Subresource};
 use crate::resources::columns::{AGE, NAME, cell};
-use crate::resources::keep;
-use crate::resources::object::{ensure, list, put, text};
+use crate::resources::object::{ensure, inside, list, put, text};
+use crate::resources::{keep, null_times};
 use crate::{meta, table};
 
 /// The finalizer that holds a namespace until its content is gone.
@@ -43,6 +43,9 @@ impl Strategy for Rules {
         let name = meta::name(object).to_owned();
         if !name.is_empty() {
             ensure(ensure(object, "metadata"), "labels")[NAME_LABEL] = name.into();
+        }
+        if let Some(status) = inside(object, "status") {
+            null_times(status, &["lastTransitionTime"]);
         }
     }
 

@@ -7,9 +7,9 @@ use crate::field::{FieldError, Path};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy, Subresource};
 use crate::resources::checks::{each, one_of};
 use crate::resources::columns::{AGE, NAME, cell, wide};
-use crate::resources::keep;
 use crate::resources::object::{canonical_amounts, ensure, fill, given, list, put, text};
 use crate::resources::pod_template::EFFECTS;
+use crate::resources::{keep, null_times};
 use crate::{meta, names, table};
 
 const ROLE: &str = "node-role.kubernetes.io/";
@@ -51,13 +51,19 @@ struct Rules;
 impl Strategy for Rules {
     fn default(&self, object: &mut Value) {
         let spec = ensure(object, "spec");
-        // The single range and the list of ranges mirror each other.
-        match (
-            list(spec, "podCIDRs").first().cloned(),
-            spec.get("podCIDR").cloned(),
-        ) {
-            (None, Some(one)) if one.is_string() => put(spec, "podCIDRs", json!([one])),
-            (Some(first), _) => put(spec, "podCIDR", first),
+        // The single range and the list of ranges mirror each other; the single one wins.
+        let (one, first) = (
+            text(spec, "podCIDR").to_owned(),
+            list(spec, "podCIDRs").first(),
+        );
+        match first {
+            Some(first) if one.is_empty() => {
+                let first = first.clone();
+                put(spec, "podCIDR", first);
+            }
+            first if !one.is_empty() && first.is_none_or(|first| *first != one.as_str()) => {
+                put(spec, "podCIDRs", json!([one]));
+            }
             _ => {}
         }
         let status = ensure(object, "status");
@@ -76,6 +82,7 @@ impl Strategy for Rules {
         for fact in FACTS {
             fill(info, fact, "");
         }
+        null_times(status, &["lastHeartbeatTime", "lastTransitionTime"]);
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {

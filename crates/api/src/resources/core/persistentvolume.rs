@@ -10,33 +10,33 @@ use crate::resources::checks::{amount, immutable, named, node_selector, one_of};
 use crate::resources::columns::{AGE, NAME, cell, wide};
 use crate::resources::object::{canonical_amounts, ensure, fill, given, inside, list, put, text};
 use crate::resources::pod_template::host_path;
-use crate::resources::{access_modes, keep};
+use crate::resources::{access_modes, difference, keep};
 use crate::{meta, names, table};
 
-/// Where a volume's data may be.
-const SOURCES: [&str; 22] = [
-    "gcePersistentDisk",
-    "awsElasticBlockStore",
-    "hostPath",
-    "glusterfs",
-    "nfs",
-    "rbd",
-    "iscsi",
-    "cinder",
-    "cephfs",
-    "fc",
-    "flocker",
-    "flexVolume",
-    "azureFile",
-    "vsphereVolume",
-    "quobyte",
-    "azureDisk",
-    "photonPersistentDisk",
-    "portworxVolume",
-    "scaleIO",
-    "local",
-    "storageos",
-    "csi",
+/// Where a volume's data may be, each with the name upstream shows it under, in upstream's order.
+const SOURCES: [(&str, &str); 22] = [
+    ("gcePersistentDisk", "GCEPersistentDisk"),
+    ("awsElasticBlockStore", "AWSElasticBlockStore"),
+    ("hostPath", "HostPath"),
+    ("glusterfs", "Glusterfs"),
+    ("nfs", "NFS"),
+    ("rbd", "RBD"),
+    ("quobyte", "Quobyte"),
+    ("iscsi", "ISCSI"),
+    ("flexVolume", "FlexVolume"),
+    ("cinder", "Cinder"),
+    ("cephfs", "CephFS"),
+    ("fc", "FC"),
+    ("flocker", "Flocker"),
+    ("azureFile", "AzureFile"),
+    ("vsphereVolume", "VsphereVolume"),
+    ("azureDisk", "AzureDisk"),
+    ("photonPersistentDisk", "PhotonPersistentDisk"),
+    ("portworxVolume", "PortworxVolume"),
+    ("scaleIO", "ScaleIO"),
+    ("local", "Local"),
+    ("storageos", "StorageOS"),
+    ("csi", "CSI"),
 ];
 const RECLAIM_POLICIES: [&str; 3] = ["Delete", "Recycle", "Retain"];
 
@@ -129,9 +129,11 @@ impl Strategy for Rules {
         let (after, before, path) = (&new["spec"], &old["spec"], Path::new("spec"));
         if SOURCES
             .iter()
-            .any(|source| after[*source] != before[*source])
+            .any(|(source, _)| after[*source] != before[*source])
         {
-            let detail = "spec.persistentvolumesource is immutable after creation";
+            let changed = difference::unified(&shown(before), &shown(after));
+            let detail =
+                format!("spec.persistentvolumesource is immutable after creation\n{changed}");
             errors.push(FieldError::forbidden(
                 &path.child("persistentvolumesource"),
                 detail,
@@ -202,7 +204,7 @@ fn capacity(spec: &Value, path: &Path) -> Vec<FieldError> {
 
 fn source(spec: &Value, path: &Path) -> Vec<FieldError> {
     let (mut errors, mut sources) = (Vec::new(), 0);
-    for kind in SOURCES.iter().filter(|kind| given(spec, kind)) {
+    for (kind, _) in SOURCES.iter().filter(|(kind, _)| given(spec, kind)) {
         let (at, source) = (path.child(kind), &spec[*kind]);
         sources += 1;
         if sources > 1 {
@@ -286,6 +288,30 @@ const COLUMNS: &[Column] = &[
     ),
 ];
 
+/// The source of a volume under the names and in the order upstream shows it.
+fn shown(spec: &Value) -> String {
+    let fields: Vec<_> = SOURCES
+        .iter()
+        .map(|(field, name)| (*name, capitalised(&spec[*field])))
+        .collect();
+    difference::printed_fields(&fields)
+}
+
+/// The fields of a source under upstream's names, which begin with a capital.
+fn capitalised(source: &Value) -> Value {
+    let Some(fields) = source.as_object() else {
+        return source.clone();
+    };
+    let capital = |name: &str| {
+        let (first, rest) = name.split_at(1);
+        format!("{}{rest}", first.to_uppercase())
+    };
+    fields
+        .iter()
+        .map(|(name, value)| (capital(name), value.clone()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,7 +375,7 @@ mod tests {
         assert_eq!(
             texts(&Rules.validate_update(&new, &old)),
             [
-                "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"
+                "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation\n@@ -2,7 +2,7 @@\n  \"GCEPersistentDisk\": null,\n  \"AWSElasticBlockStore\": null,\n  \"HostPath\": {\n-  \"Path\": \"/x\",\n+  \"Path\": \"/other\",\n   \"Type\": \"\"\n  },\n  \"Glusterfs\": null,\n"
             ]
         );
         let policy = volume(

@@ -10,7 +10,7 @@ use crate::resources::columns::{AGE, NAME, cell, wide};
 use crate::resources::object::{
     amount_of, canonical_amounts, ensure, fill, given, list, put, remove, text,
 };
-use crate::resources::{access_modes, keep, same};
+use crate::resources::{access_modes, difference, keep, null_times, same};
 use crate::{meta, names, table};
 
 /// How a volume may be mounted, sorted.
@@ -53,6 +53,7 @@ impl Strategy for Rules {
         fill(status, "phase", "Pending");
         canonical_amounts(status, "capacity");
         canonical_amounts(status, "allocatedResources");
+        null_times(status, &["lastProbeTime", "lastTransitionTime"]);
     }
 
     fn prepare_create(&self, object: &mut Value) {
@@ -264,7 +265,11 @@ fn changes(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut comparable = new.clone();
     put(&mut comparable, "spec", allowed);
     if !same("", "v1", "PersistentVolumeClaim", "spec", &comparable, old) {
-        errors.push(FieldError::forbidden(&Path::new("spec"), IMMUTABLE));
+        let changed = difference::unified(&shown(before), &shown(&comparable["spec"]));
+        errors.push(FieldError::forbidden(
+            &Path::new("spec"),
+            format!("{IMMUTABLE}\n{changed}"),
+        ));
     }
     let size = |spec: &Value| amount_of(&spec["resources"]["requests"]["storage"]);
     if let (true, Some(from), Some(to)) = (bound, size(before), size(after))
@@ -308,6 +313,40 @@ const COLUMNS: &[Column] = &[
         "volumeMode defines what type of volume is required by the claim. Value of Filesystem is implied when not included in claim spec.",
     ),
 ];
+
+/// A spec under the names and in the order upstream shows it.
+fn shown(spec: &Value) -> String {
+    let reference = |name: &str| {
+        let source = &spec[name];
+        if source.is_null() {
+            return Value::Null;
+        }
+        let mut shown =
+            json!({"APIGroup": source["apiGroup"], "Kind": source["kind"], "Name": source["name"]});
+        if name == "dataSourceRef" {
+            put(&mut shown, "Namespace", source["namespace"].clone());
+        }
+        shown
+    };
+    let fields = [
+        ("AccessModes", spec["accessModes"].clone()),
+        ("Selector", spec["selector"].clone()),
+        (
+            "Resources",
+            json!({"Limits": spec["resources"]["limits"], "Requests": spec["resources"]["requests"]}),
+        ),
+        ("VolumeName", text(spec, "volumeName").into()),
+        ("StorageClassName", spec["storageClassName"].clone()),
+        ("VolumeMode", spec["volumeMode"].clone()),
+        ("DataSource", reference("dataSource")),
+        ("DataSourceRef", reference("dataSourceRef")),
+        (
+            "VolumeAttributesClassName",
+            spec["volumeAttributesClassName"].clone(),
+        ),
+    ];
+    difference::printed_fields(&fields)
+}
 
 #[cfg(test)]
 mod tests {
@@ -376,7 +415,8 @@ mod tests {
     fn the_spec_is_immutable_but_for_binding_and_growth() {
         // V-25
         let old = claim(json!({}));
-        let forbidden = format!("spec: Forbidden: {IMMUTABLE}");
+        let growth = "@@ -6,7 +6,7 @@\n  \"Resources\": {\n   \"Limits\": null,\n   \"Requests\": {\n-   \"storage\": \"1Gi\"\n+   \"storage\": \"2Gi\"\n   }\n  },\n  \"VolumeName\": \"\",\n";
+        let forbidden = format!("spec: Forbidden: {IMMUTABLE}\n{growth}");
         assert!(
             Rules
                 .validate_update(&claim(json!({"volumeName": "pv"})), &old)
@@ -403,7 +443,11 @@ mod tests {
             ]
         );
         let modes = claim(json!({"accessModes": ["ReadOnlyMany"]}));
-        assert_eq!(texts(&Rules.validate_update(&modes, &bound)), [forbidden]);
+        let refused = texts(&Rules.validate_update(&modes, &bound));
+        assert!(
+            refused[0].contains("-  \"ReadWriteOnce\"\n+  \"ReadOnlyMany\"\n"),
+            "{refused:?}"
+        );
     }
 
     #[test]

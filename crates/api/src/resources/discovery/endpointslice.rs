@@ -43,6 +43,9 @@ struct Rules;
 
 impl Strategy for Rules {
     fn default(&self, object: &mut Value) {
+        // Both lists are shown even when there is nothing in them.
+        fill(object, "endpoints", Value::Null);
+        fill(object, "ports", Value::Null);
         for port in items(object, "ports") {
             fill(port, "name", "");
             fill(port, "protocol", "TCP");

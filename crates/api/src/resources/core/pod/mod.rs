@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use crate::field::{FieldError, Path};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy, Subresource};
 use crate::resources::columns::{AGE, NAME, cell, wide};
-use crate::resources::object::{ensure, fill, given, int, list, put, text};
+use crate::resources::object::{ensure, fill, given, int, items, list, put, text};
 use crate::resources::pod_template::{
     default_spec, fill_host_ports, request_limits, validate_images_of_pod, validate_spec, warn_spec,
 };
-use crate::resources::{first_generation, keep, next_generation};
+use crate::resources::{first_generation, keep, next_generation, null_times};
 
 mod qos;
 mod row;
@@ -46,16 +46,23 @@ impl Strategy for Rules {
         request_limits(spec);
         let status = ensure(object, "status");
         fill(status, "phase", "Pending");
-        // The single address and the list of addresses mirror each other.
+        // The single address and the list of addresses mirror each other; the single one wins.
         for (one, many) in [("podIP", "podIPs"), ("hostIP", "hostIPs")] {
-            let first = text(status, one).to_owned();
-            if !first.is_empty() && list(status, many).is_empty() {
-                put(status, many, json!([{"ip": first}]));
-            } else if let Some(ip) = list(status, many)
+            let ip = text(status, one).to_owned();
+            let first = list(status, many)
                 .first()
-                .map(|address| address["ip"].clone())
-            {
-                put(status, one, ip);
+                .map(|address| address["ip"].clone());
+            if !ip.is_empty() && first.as_ref().is_none_or(|first| *first != ip.as_str()) {
+                put(status, many, json!([{"ip": ip}]));
+            } else if let Some(first) = first {
+                put(status, one, first);
+            }
+        }
+        null_times(status, &["lastProbeTime", "lastTransitionTime"]);
+        for statuses in ["initContainerStatuses", "containerStatuses"] {
+            for container in items(status, statuses) {
+                ensure(container, "state");
+                ensure(container, "lastState");
             }
         }
     }

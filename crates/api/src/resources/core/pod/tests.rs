@@ -118,7 +118,7 @@ fn little_of_a_pod_may_change() {
     assert_eq!(
         changed(json!({"schedulingGates": [{"name": "x.y/z"}]})),
         [
-            "spec.schedulingGates[0]: Forbidden: only deletion is allowed, but found new scheduling gate 'x.y/z'"
+            "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'x.y/z'"
         ]
     );
 }

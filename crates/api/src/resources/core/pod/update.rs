@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::resources::checks::each;
+use crate::resources::difference::{self, printed};
 use crate::resources::object::{given, int, items, list, put, text};
 use crate::resources::same;
 
@@ -64,7 +65,8 @@ pub(super) fn changes(new: &Value, old: &Value) -> Vec<FieldError> {
         errors.extend(node_selector(allowed, before, &path.child("nodeSelector")));
     }
     if !same("", "v1", "Pod", "spec", &comparable, old) {
-        let detail = format!("pod updates may not change fields other than {MUTABLE}");
+        let changed = difference::unified(&printed(before), &printed(&comparable["spec"]));
+        let detail = format!("pod updates may not change fields other than {MUTABLE}\n{changed}");
         errors.push(FieldError::forbidden(&path, detail));
     }
     errors
@@ -124,7 +126,10 @@ fn gates(after: &Value, before: &Value, path: &Path) -> Vec<FieldError> {
         if !known.contains(&name) {
             let detail =
                 format!("only deletion is allowed, but found new scheduling gate '{name}'");
-            errors.push(FieldError::forbidden(&path.index(index), detail));
+            errors.push(FieldError::forbidden(
+                &path.index(index).child("name"),
+                detail,
+            ));
         }
     }
     errors
