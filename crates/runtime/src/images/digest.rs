@@ -15,7 +15,8 @@ impl Digest {
     /// Parses the OCI text form; `None` for any other algorithm, length or case.
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("sha256:")?;
-        (hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))).then(|| Self(text.to_owned()))
+        (hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+            .then(|| Self(text.to_owned()))
     }
 
     /// The digest of bytes in memory.
@@ -72,7 +73,11 @@ pub(super) struct Hashing<T> {
 
 impl<T> Hashing<T> {
     pub(super) fn new(inner: T) -> Self {
-        Self { inner, hash: Sha256::new(), length: 0 }
+        Self {
+            inner,
+            hash: Sha256::new(),
+            length: 0,
+        }
     }
 
     /// The inner stream, the digest and the number of bytes that went by.

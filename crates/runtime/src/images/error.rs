@@ -93,12 +93,22 @@ pub enum ImageError {
 
 impl ImageError {
     /// For `map_err`: names the step and its object.
-    pub(super) fn io<E: Into<io::Error>>(step: &'static str, path: impl AsRef<Path>) -> impl FnOnce(E) -> Self {
-        move |source| Self::Io { step, path: path.as_ref().to_owned(), source: source.into() }
+    pub(super) fn io<E: Into<io::Error>>(
+        step: &'static str,
+        path: impl AsRef<Path>,
+    ) -> impl FnOnce(E) -> Self {
+        move |source| Self::Io {
+            step,
+            path: path.as_ref().to_owned(),
+            source: source.into(),
+        }
     }
 
     #[allow(clippy::needless_pass_by_value)] // an error or a text, as it comes
     pub(super) fn malformed(what: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Malformed { what: what.into(), reason: reason.to_string() }
+        Self::Malformed {
+            what: what.into(),
+            reason: reason.to_string(),
+        }
     }
 }

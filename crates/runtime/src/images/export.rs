@@ -16,7 +16,8 @@ use super::index::lock;
 use super::ingest::mismatch;
 use super::layers::write_canonical;
 use super::manifest::{
-    Descriptor, ImageIndex, Manifest, NAME_ANNOTATION, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Platform, REF_ANNOTATION,
+    Descriptor, ImageIndex, Manifest, NAME_ANNOTATION, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST,
+    Platform, REF_ANNOTATION,
 };
 use super::name::ImageName;
 use super::store::ImageStore;
@@ -36,12 +37,22 @@ impl ImageStore {
     pub fn export(&self, names: &[&str], to: impl Write) -> Result<()> {
         // Shared: layers must not be swept away while they are read.
         let _no_sweep = lock(&self.images_path("sweep.lock"), FlockOperation::LockShared)?;
-        let mut writer = Writer { store: self, tar: Builder::new(to), written: BTreeSet::new() };
+        let mut writer = Writer {
+            store: self,
+            tar: Builder::new(to),
+            written: BTreeSet::new(),
+        };
         let mut docker: Vec<DockerImage> = Vec::new();
-        let mut index = ImageIndex { schema_version: 2, media_type: OCI_INDEX.to_owned(), manifests: Vec::new() };
+        let mut index = ImageIndex {
+            schema_version: 2,
+            media_type: OCI_INDEX.to_owned(),
+            manifests: Vec::new(),
+        };
         for name in names {
             let image = self.inspect(name)?;
-            let tag = ImageName::parse(name).ok().filter(|tag| image.names.contains(&tag.key()));
+            let tag = ImageName::parse(name)
+                .ok()
+                .filter(|tag| image.names.contains(&tag.key()));
             let (manifest, descriptor) = writer.image(&image, tag.as_ref())?;
             index.manifests.push(descriptor);
             let config = path_of(&manifest.config.digest);
@@ -51,14 +62,25 @@ impl ImageStore {
                 None => docker.push(DockerImage {
                     config,
                     repo_tags: familiar.map(|name| vec![name]),
-                    layers: manifest.layers.iter().map(|layer| path_of(&layer.digest)).collect(),
+                    layers: manifest
+                        .layers
+                        .iter()
+                        .map(|layer| path_of(&layer.digest))
+                        .collect(),
                 }),
             }
         }
         writer.document("index.json", &index)?;
         writer.document("manifest.json", &docker)?;
-        writer.document("oci-layout", &serde_json::json!({"imageLayoutVersion": "1.0.0"}))?;
-        writer.tar.into_inner().and_then(|mut to| to.flush()).map_err(broken("finish"))
+        writer.document(
+            "oci-layout",
+            &serde_json::json!({"imageLayoutVersion": "1.0.0"}),
+        )?;
+        writer
+            .tar
+            .into_inner()
+            .and_then(|mut to| to.flush())
+            .map_err(broken("finish"))
     }
 }
 
@@ -71,17 +93,34 @@ struct Writer<'a, W: Write> {
 impl<W: Write> Writer<'_, W> {
     /// Writes what the image consists of; answers with its manifest and the manifest's descriptor.
     fn image(&mut self, image: &Image, tag: Option<&ImageName>) -> Result<(Manifest, Descriptor)> {
-        let layers = image.layers.iter().map(|layer| self.layer(layer)).collect::<Result<_>>()?;
+        let layers = image
+            .layers
+            .iter()
+            .map(|layer| self.layer(layer))
+            .collect::<Result<_>>()?;
         let config = self.store.config_json(image)?;
         let config = self.blob(OCI_CONFIG, &config)?;
-        let manifest = Manifest { schema_version: 2, media_type: OCI_MANIFEST.to_owned(), config, layers };
-        let bytes = serde_json::to_vec(&manifest).map_err(|e| ImageError::malformed("manifest", e))?;
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: OCI_MANIFEST.to_owned(),
+            config,
+            layers,
+        };
+        let bytes =
+            serde_json::to_vec(&manifest).map_err(|e| ImageError::malformed("manifest", e))?;
         let mut descriptor = self.blob(OCI_MANIFEST, &bytes)?;
-        descriptor.platform =
-            Some(Platform { architecture: image.architecture.clone(), os: image.os.clone(), variant: None });
+        descriptor.platform = Some(Platform {
+            architecture: image.architecture.clone(),
+            os: image.os.clone(),
+            variant: None,
+        });
         descriptor.annotations = tag.map(|tag| {
             let reference = tag.tag().unwrap_or_default().to_owned();
-            [(NAME_ANNOTATION.to_owned(), tag.to_string()), (REF_ANNOTATION.to_owned(), reference)].into()
+            [
+                (NAME_ANNOTATION.to_owned(), tag.to_string()),
+                (REF_ANNOTATION.to_owned(), reference),
+            ]
+            .into()
         });
         Ok((manifest, descriptor))
     }
@@ -93,7 +132,11 @@ impl<W: Write> Writer<'_, W> {
                 let file = File::open(&path).map_err(ImageError::io("open", &path))?;
                 self.member(&path_of(&archive.digest), archive.size, file)?;
             }
-            return Ok(descriptor(archive.compression.layer_media_type(), &archive.digest, archive.size));
+            return Ok(descriptor(
+                archive.compression.layer_media_type(),
+                &archive.digest,
+                archive.size,
+            ));
         }
         // A tar member's length comes before its content: once through for the length, once more for the content.
         let root = self.store.layer_path(&layer.diff_id);
@@ -101,18 +144,28 @@ impl<W: Write> Writer<'_, W> {
         write_canonical(&root, &mut measure)?;
         let (_, digest, size) = measure.finish();
         if digest != layer.diff_id {
-            return Err(mismatch(&format!("layer directory {}", root.display()), &layer.diff_id, &digest));
+            return Err(mismatch(
+                &format!("layer directory {}", root.display()),
+                &layer.diff_id,
+                &digest,
+            ));
         }
         if self.written.insert(digest.clone()) {
             let mut header = header(&path_of(&digest), size)?;
             header.set_cksum();
             let to = self.tar.get_mut();
-            to.write_all(header.as_bytes()).map_err(broken("write layer of"))?;
+            to.write_all(header.as_bytes())
+                .map_err(broken("write layer of"))?;
             write_canonical(&root, &mut *to)?;
             let padding = usize::try_from(size.next_multiple_of(512) - size).unwrap_or(0);
-            to.write_all(&[0; 512][..padding]).map_err(broken("write layer of"))?;
+            to.write_all(&[0; 512][..padding])
+                .map_err(broken("write layer of"))?;
         }
-        Ok(descriptor(Compression::None.layer_media_type(), &digest, size))
+        Ok(descriptor(
+            Compression::None.layer_media_type(),
+            &digest,
+            size,
+        ))
     }
 
     fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
@@ -131,7 +184,9 @@ impl<W: Write> Writer<'_, W> {
     fn member(&mut self, name: &str, size: u64, content: impl Read) -> Result<()> {
         let mut header = header(name, size)?;
         header.set_cksum();
-        self.tar.append(&header, content).map_err(broken("write member of"))
+        self.tar
+            .append(&header, content)
+            .map_err(broken("write member of"))
     }
 }
 
@@ -148,7 +203,13 @@ fn header(name: &str, size: u64) -> Result<Header> {
 }
 
 fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Descriptor {
-    Descriptor { media_type: media_type.to_owned(), digest: digest.clone(), size, platform: None, annotations: None }
+    Descriptor {
+        media_type: media_type.to_owned(),
+        digest: digest.clone(),
+        size,
+        platform: None,
+        annotations: None,
+    }
 }
 
 fn path_of(digest: &Digest) -> String {

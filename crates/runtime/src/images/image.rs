@@ -118,7 +118,10 @@ pub(super) struct RootFs {
 
 impl Default for RootFs {
     fn default() -> Self {
-        Self { kind: "layers".to_owned(), diff_ids: Vec::new() }
+        Self {
+            kind: "layers".to_owned(),
+            diff_ids: Vec::new(),
+        }
     }
 }
 
@@ -171,13 +174,19 @@ mod keys {
     use serde::ser::SerializeMap;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(keys: &BTreeSet<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        keys: &BTreeSet<String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(keys.len()))?;
-        keys.iter().try_for_each(|key| map.serialize_entry(key, &serde_json::Map::new()))?;
+        keys.iter()
+            .try_for_each(|key| map.serialize_entry(key, &serde_json::Map::new()))?;
         map.end()
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<String>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeSet<String>, D::Error> {
         let map: Option<BTreeMap<String, serde_json::Value>> = Option::deserialize(deserializer)?;
         Ok(map.into_iter().flatten().map(|(key, _)| key).collect())
     }
@@ -191,7 +200,8 @@ fn null_is_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'d
 
 impl ConfigFile {
     pub(super) fn parse(what: &str, bytes: &[u8]) -> Result<Self> {
-        serde_json::from_slice(bytes).map_err(|e| ImageError::malformed(what, format!("image configuration: {e}")))
+        serde_json::from_slice(bytes)
+            .map_err(|e| ImageError::malformed(what, format!("image configuration: {e}")))
     }
 
     pub(super) fn run_config(&self) -> ImageConfig {
@@ -228,7 +238,11 @@ impl ConfigFile {
 impl From<&ImageConfig> for RunConfig {
     fn from(config: &ImageConfig) -> Self {
         let list = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
-        let env: Vec<String> = config.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let env: Vec<String> = config
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         Self {
             user: config.user.clone().unwrap_or_default(),
             exposed_ports: config.exposed_ports.clone(),

@@ -14,7 +14,9 @@ use super::error::ImageError;
 use super::image::{ConfigFile, History, Image, ImageConfig, Layer, RunConfig};
 use super::ingest::{Ingest, NewImage, Spooled, hash_file, mismatch};
 use super::layers::{Metered, decoder, write_canonical};
-use super::manifest::{Descriptor, Document, MAX_DOCUMENT, Manifest, Platform, expect_image, for_host};
+use super::manifest::{
+    Descriptor, Document, MAX_DOCUMENT, Manifest, Platform, expect_image, for_host,
+};
 use super::name::ImageName;
 use super::store::ImageStore;
 
@@ -50,7 +52,12 @@ impl ImageStore {
     }
 
     /// Like [`Self::import_rootfs`], from a directory.
-    pub fn import_rootfs_directory(&self, name: &str, root: &Path, config: &ImageConfig) -> Result<Image> {
+    pub fn import_rootfs_directory(
+        &self,
+        name: &str,
+        root: &Path,
+        config: &ImageConfig,
+    ) -> Result<Image> {
         let name = ImageName::parse(name)?;
         let mut ingest = Ingest::begin(self)?;
         let path = ingest.path();
@@ -61,18 +68,33 @@ impl ImageStore {
     }
 }
 
-fn publish_rootfs(ingest: Ingest, name: &ImageName, layer: Layer, config: &ImageConfig) -> Result<Image> {
+fn publish_rootfs(
+    ingest: Ingest,
+    name: &ImageName,
+    layer: Layer,
+    config: &ImageConfig,
+) -> Result<Image> {
     let host = Platform::host();
     let mut document = ConfigFile {
         architecture: host.architecture,
         os: host.os,
         config: RunConfig::from(config),
-        history: vec![History { comment: Some("imported root file system".to_owned()), ..History::default() }],
+        history: vec![History {
+            comment: Some("imported root file system".to_owned()),
+            ..History::default()
+        }],
         ..ConfigFile::default()
     };
     document.rootfs.diff_ids.push(layer.diff_id.clone());
-    let image = NewImage { config: document.to_json()?, layers: vec![layer], names: vec![name.key()] };
-    ingest.publish(vec![image])?.pop().ok_or_else(|| ImageError::NotFound(name.to_string()))
+    let image = NewImage {
+        config: document.to_json()?,
+        layers: vec![layer],
+        names: vec![name.key()],
+    };
+    ingest
+        .publish(vec![image])?
+        .pop()
+        .ok_or_else(|| ImageError::NotFound(name.to_string()))
 }
 
 /// Where the members of an image archive are.
@@ -100,16 +122,25 @@ struct DockerImage {
 
 fn import_from(mut ingest: Ingest, source: &Source) -> Result<Vec<Image>> {
     let images = if let Some(manifest) = source.document("manifest.json")? {
-        let images: Vec<DockerImage> =
-            serde_json::from_slice(&manifest).map_err(|e| ImageError::malformed("manifest.json", e))?;
-        images.into_iter().map(|image| docker_image(&mut ingest, source, image)).collect::<Result<Vec<_>>>()?
+        let images: Vec<DockerImage> = serde_json::from_slice(&manifest)
+            .map_err(|e| ImageError::malformed("manifest.json", e))?;
+        images
+            .into_iter()
+            .map(|image| docker_image(&mut ingest, source, image))
+            .collect::<Result<Vec<_>>>()?
     } else if let Some(index) = source.document("index.json")? {
         oci_images(&mut ingest, source, &index)?
     } else {
-        return Err(ImageError::malformed("image archive", "it has neither manifest.json (docker save) nor index.json (OCI)"));
+        return Err(ImageError::malformed(
+            "image archive",
+            "it has neither manifest.json (docker save) nor index.json (OCI)",
+        ));
     };
     if images.is_empty() {
-        return Err(ImageError::malformed("image archive", "it contains no image"));
+        return Err(ImageError::malformed(
+            "image archive",
+            "it contains no image",
+        ));
     }
     ingest.publish(images)
 }
@@ -140,14 +171,20 @@ fn oci_images(ingest: &mut Ingest, source: &Source, index: &[u8]) -> Result<Vec<
     };
     // Entries of one name are one image for several platforms.
     let mut by_name: BTreeMap<Option<&str>, Vec<&Descriptor>> = BTreeMap::new();
-    for entry in index.manifests.iter().filter(|entry| !entry.is_attestation()) {
+    for entry in index
+        .manifests
+        .iter()
+        .filter(|entry| !entry.is_attestation())
+    {
         by_name.entry(entry.written_name()).or_default().push(entry);
     }
     let mut images = Vec::new();
     for (name, entries) in by_name {
         let chosen = match (name, entries.as_slice()) {
             // Nameless entries without a platform are images of their own.
-            (None, entries) if entries.iter().all(|entry| entry.platform.is_none()) => entries.to_vec(),
+            (None, entries) if entries.iter().all(|entry| entry.platform.is_none()) => {
+                entries.to_vec()
+            }
             (_, entries) => vec![for_host(name.unwrap_or("index.json"), entries)?],
         };
         for entry in chosen {
@@ -157,17 +194,28 @@ fn oci_images(ingest: &mut Ingest, source: &Source, index: &[u8]) -> Result<Vec<
     Ok(images)
 }
 
-fn oci_image(ingest: &mut Ingest, source: &Source, entry: &Descriptor, name: Option<&str>, depth: u32) -> Result<NewImage> {
+fn oci_image(
+    ingest: &mut Ingest,
+    source: &Source,
+    entry: &Descriptor,
+    name: Option<&str>,
+    depth: u32,
+) -> Result<NewImage> {
     let what = blob_name(&entry.digest);
     match Document::parse(&what, &source.blob_document(entry)?)? {
-        Document::Index(_) if depth == MAX_NESTING => Err(ImageError::malformed(what, "indexes nested too deep")),
+        Document::Index(_) if depth == MAX_NESTING => {
+            Err(ImageError::malformed(what, "indexes nested too deep"))
+        }
         Document::Index(index) => {
             let chosen = for_host(&what, &index.manifests.iter().collect::<Vec<_>>())?;
             oci_image(ingest, source, chosen, name, depth + 1)
         }
         Document::Manifest(manifest) => {
             expect_image(&what, &manifest)?;
-            let names = name.map(|name| names_with_digest(name, &entry.digest)).transpose()?.unwrap_or_default();
+            let names = name
+                .map(|name| names_with_digest(name, &entry.digest))
+                .transpose()?
+                .unwrap_or_default();
             manifest_image(ingest, source, &manifest, names)
         }
     }
@@ -178,26 +226,54 @@ fn names_with_digest(name: &str, manifest: &Digest) -> Result<Vec<String>> {
     Ok(vec![name.key(), name.with_digest(manifest.clone()).key()])
 }
 
-fn manifest_image(ingest: &mut Ingest, source: &Source, manifest: &Manifest, names: Vec<String>) -> Result<NewImage> {
+fn manifest_image(
+    ingest: &mut Ingest,
+    source: &Source,
+    manifest: &Manifest,
+    names: Vec<String>,
+) -> Result<NewImage> {
     let config = source.blob_document(&manifest.config)?;
-    let layers = manifest.layers.iter().map(|layer| source.blob(layer)).collect::<Result<Vec<_>>>()?;
+    let layers = manifest
+        .layers
+        .iter()
+        .map(|layer| source.blob(layer))
+        .collect::<Result<Vec<_>>>()?;
     assemble(ingest, config, &layers, names)
 }
 
 /// Takes in an image whose parts are all on disk and verified against their own digests; here the diff ids are.
-pub(super) fn assemble(ingest: &mut Ingest, config: Vec<u8>, layers: &[Spooled], names: Vec<String>) -> Result<NewImage> {
+pub(super) fn assemble(
+    ingest: &mut Ingest,
+    config: Vec<u8>,
+    layers: &[Spooled],
+    names: Vec<String>,
+) -> Result<NewImage> {
     let id = Digest::of(&config);
     let diff_ids = ConfigFile::parse(id.as_str(), &config)?.rootfs.diff_ids;
     if diff_ids.len() != layers.len() {
-        let reason = format!("its configuration lists {} layers, its manifest {}", diff_ids.len(), layers.len());
+        let reason = format!(
+            "its configuration lists {} layers, its manifest {}",
+            diff_ids.len(),
+            layers.len()
+        );
         return Err(ImageError::malformed(format!("image {id}"), reason));
     }
     let layers = layers
         .iter()
         .zip(&diff_ids)
-        .map(|(layer, diff_id)| ingest.archive(layer, Some(diff_id), &format!("layer {diff_id} of image {id}")))
+        .map(|(layer, diff_id)| {
+            ingest.archive(
+                layer,
+                Some(diff_id),
+                &format!("layer {diff_id} of image {id}"),
+            )
+        })
         .collect::<Result<_>>()?;
-    Ok(NewImage { config, layers, names })
+    Ok(NewImage {
+        config,
+        layers,
+        names,
+    })
 }
 
 fn blob_name(digest: &Digest) -> String {
@@ -217,18 +293,27 @@ fn verify_by_name(path: &str, file: &Spooled) -> Result<()> {
 fn read_document(what: &str, path: &Path) -> Result<Vec<u8>> {
     let metadata = fs::metadata(path).map_err(ImageError::io("inspect", path))?;
     if metadata.len() > MAX_DOCUMENT {
-        return Err(ImageError::malformed(what, format!("{} bytes are too large for a document", metadata.len())));
+        return Err(ImageError::malformed(
+            what,
+            format!("{} bytes are too large for a document", metadata.len()),
+        ));
     }
     fs::read(path).map_err(ImageError::io("read", path))
 }
 
 impl Source {
     fn find(&self, name: &str) -> Result<Option<Spooled>> {
-        let Some(mut path) = plain(Path::new(""), Path::new(name)) else { return Ok(None) };
+        let Some(mut path) = plain(Path::new(""), Path::new(name)) else {
+            return Ok(None);
+        };
         match self {
             Self::Directory(directory) => {
                 let path = directory.join(path);
-                if path.is_file() { hash_file(&path).map(Some) } else { Ok(None) }
+                if path.is_file() {
+                    hash_file(&path).map(Some)
+                } else {
+                    Ok(None)
+                }
             }
             Self::Archive(members) => {
                 for _ in 0..8 {
@@ -244,17 +329,24 @@ impl Source {
     }
 
     fn require(&self, name: &str) -> Result<Spooled> {
-        self.find(name)?.ok_or_else(|| ImageError::malformed("image archive", format!("{name} is missing")))
+        self.find(name)?
+            .ok_or_else(|| ImageError::malformed("image archive", format!("{name} is missing")))
     }
 
     fn document(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.find(name)?.map(|file| read_document(name, &file.path)).transpose()
+        self.find(name)?
+            .map(|file| read_document(name, &file.path))
+            .transpose()
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Spooled> {
         let name = blob_name(&descriptor.digest);
         let file = self.require(&name)?;
-        if file.digest == descriptor.digest { Ok(file) } else { Err(mismatch(&name, &descriptor.digest, &file.digest)) }
+        if file.digest == descriptor.digest {
+            Ok(file)
+        } else {
+            Err(mismatch(&name, &descriptor.digest, &file.digest))
+        }
     }
 
     fn blob_document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
@@ -277,13 +369,20 @@ fn spool_members(ingest: &mut Ingest, archive: impl Read) -> Result<HashMap<Path
         let name = entry.path().map_err(broken)?.into_owned();
         let kind = entry.header().entry_type();
         if let Some(name) = plain(Path::new(""), &name) {
-            let link = entry.link_name().map_err(broken)?.map(std::borrow::Cow::into_owned).unwrap_or_default();
+            let link = entry
+                .link_name()
+                .map_err(broken)?
+                .map(std::borrow::Cow::into_owned)
+                .unwrap_or_default();
             match kind {
                 EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                     let expected = entry.size();
                     let file = ingest.spool(&mut entry)?;
                     if file.size != expected {
-                        return Err(ImageError::malformed("image archive", format!("cut short in {}", name.display())));
+                        return Err(ImageError::malformed(
+                            "image archive",
+                            format!("cut short in {}", name.display()),
+                        ));
                     }
                     members.insert(name, Member::File(file));
                 }
@@ -292,7 +391,9 @@ fn spool_members(ingest: &mut Ingest, archive: impl Read) -> Result<HashMap<Path
                     members.extend(target.map(|target| (name, Member::Link(target))));
                 }
                 EntryType::Link => {
-                    members.extend(plain(Path::new(""), &link).map(|target| (name, Member::Link(target))));
+                    members.extend(
+                        plain(Path::new(""), &link).map(|target| (name, Member::Link(target))),
+                    );
                 }
                 _ => {}
             }

@@ -31,7 +31,10 @@ pub(super) struct Record {
 
 impl Index {
     pub(super) fn names_of<'a>(&'a self, id: &'a Digest) -> impl Iterator<Item = &'a String> {
-        self.names.iter().filter(move |(_, image)| *image == id).map(|(name, _)| name)
+        self.names
+            .iter()
+            .filter(move |(_, image)| *image == id)
+            .map(|(name, _)| name)
     }
 
     /// Forgets an image and all its names.
@@ -69,10 +72,14 @@ impl IndexFile {
 
     /// Changes the index; no other process changes it meanwhile. An error of `change` leaves it as it was.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Index) -> Result<T>) -> Result<T> {
-        let _lock = lock(&self.directory.join("index.lock"), FlockOperation::LockExclusive)?;
+        let _lock = lock(
+            &self.directory.join("index.lock"),
+            FlockOperation::LockExclusive,
+        )?;
         let mut index = self.read()?;
         let answer = change(&mut index)?;
-        let bytes = serde_json::to_vec(&index).map_err(|e| ImageError::malformed("image index", e))?;
+        let bytes =
+            serde_json::to_vec(&index).map_err(|e| ImageError::malformed("image index", e))?;
         replace(&self.path(), &bytes)?;
         Ok(answer)
     }
@@ -97,12 +104,16 @@ pub(super) fn lock(path: &Path, operation: FlockOperation) -> Result<File> {
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new).map_err(ImageError::io("create", &new))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(ImageError::io("write", &new))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(ImageError::io("write", &new))?;
     fs::rename(&new, path).map_err(ImageError::io("replace", path))?;
     path.parent().map_or(Ok(()), sync_directory)
 }
 
 /// Makes renames inside a directory durable.
 pub(super) fn sync_directory(directory: &Path) -> Result<()> {
-    File::open(directory).and_then(|file| file.sync_all()).map_err(ImageError::io("flush", directory))
+    File::open(directory)
+        .and_then(|file| file.sync_all())
+        .map_err(ImageError::io("flush", directory))
 }

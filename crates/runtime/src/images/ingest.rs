@@ -55,7 +55,11 @@ impl Ingest {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let no_sweep = lock(&store.images_path("sweep.lock"), FlockOperation::LockShared)?;
         let now = jiff::Timestamp::now().as_nanosecond();
-        let name = format!("{}-{now}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "{}-{now}-{}",
+            process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let directory = store.images_path("staging").join(name);
         fs::create_dir(&directory).map_err(ImageError::io("create directory", &directory))?;
         Ok(Self {
@@ -89,17 +93,24 @@ impl Ingest {
     /// unpacks it unless the layer is here already, and keeps the archive for exports.
     ///
     /// `expected` is what the image's configuration says; without one, the layer is whatever it is.
-    pub(super) fn archive(&mut self, archive: &Spooled, expected: Option<&Digest>, what: &str) -> Result<Layer> {
+    pub(super) fn archive(
+        &mut self,
+        archive: &Spooled,
+        expected: Option<&Digest>,
+        what: &str,
+    ) -> Result<Layer> {
         if let Some(diff_id) = expected
             && let Some(known) = self.known_layer(diff_id)?
         {
             return Ok(known);
         }
         let open = || File::open(&archive.path).map_err(ImageError::io("open", &archive.path));
-        let compression = sniff(&mut BufReader::new(open()?)).map_err(|e| ImageError::malformed(what, e))?;
+        let compression =
+            sniff(&mut BufReader::new(open()?)).map_err(|e| ImageError::malformed(what, e))?;
         let root = self.path();
         fs::create_dir(&root).map_err(ImageError::io("create directory", &root))?;
-        let (_, plain) = decoder(BufReader::with_capacity(1 << 16, open()?)).map_err(|e| ImageError::malformed(what, e))?;
+        let (_, plain) = decoder(BufReader::with_capacity(1 << 16, open()?))
+            .map_err(|e| ImageError::malformed(what, e))?;
         let mut hashing = Hashing::new(plain);
         let size = unpack(&mut hashing, &root)?;
         let (_, diff_id, _) = hashing.finish();
@@ -118,8 +129,16 @@ impl Ingest {
             copy.path
         };
         self.blobs.insert(archive.digest.clone(), path);
-        let archive = Archive { digest: archive.digest.clone(), size: archive.size, compression };
-        Ok(self.take(Layer { diff_id, size, archive: Some(archive) }))
+        let archive = Archive {
+            digest: archive.digest.clone(),
+            size: archive.size,
+            compression,
+        };
+        Ok(self.take(Layer {
+            diff_id,
+            size,
+            archive: Some(archive),
+        }))
     }
 
     /// Makes a directory in staging that overlayfs or a copy has filled into a layer. `lowers` are the layers below it,
@@ -134,7 +153,11 @@ impl Ingest {
             return Ok(known);
         }
         self.layers.insert(diff_id.clone(), upper);
-        Ok(self.take(Layer { diff_id, size, archive: None }))
+        Ok(self.take(Layer {
+            diff_id,
+            size,
+            archive: None,
+        }))
     }
 
     /// Makes the layers and blobs taken in so far durable and moves them to their places, where the builder finds them
@@ -143,7 +166,8 @@ impl Ingest {
         if self.layers.is_empty() && self.blobs.is_empty() {
             return Ok(());
         }
-        let directory = File::open(&self.directory).map_err(ImageError::io("open", &self.directory))?;
+        let directory =
+            File::open(&self.directory).map_err(ImageError::io("open", &self.directory))?;
         rustix::fs::syncfs(&directory).map_err(ImageError::io("flush", &self.directory))?;
         for (diff_id, staged) in std::mem::take(&mut self.layers) {
             move_unless_there(&staged, &self.store.layer_path(&diff_id))?;
@@ -166,8 +190,12 @@ impl Ingest {
             let mut ids = Vec::new();
             for image in images {
                 let id = Digest::of(&image.config);
-                index.images.entry(id.clone()).or_insert(Record { layers: image.layers });
-                index.names.extend(image.names.into_iter().map(|name| (name, id.clone())));
+                index.images.entry(id.clone()).or_insert(Record {
+                    layers: image.layers,
+                });
+                index
+                    .names
+                    .extend(image.names.into_iter().map(|name| (name, id.clone())));
                 ids.push(id);
             }
             ids.iter().map(|id| self.store.load(index, id)).collect()
@@ -188,7 +216,12 @@ impl Ingest {
             return Ok(None);
         }
         let index = self.store.inner.index.read()?;
-        Ok(index.images.values().flat_map(|record| &record.layers).find(|layer| layer.diff_id == *diff_id).cloned())
+        Ok(index
+            .images
+            .values()
+            .flat_map(|record| &record.layers)
+            .find(|layer| layer.diff_id == *diff_id)
+            .cloned())
     }
 }
 
@@ -210,7 +243,11 @@ fn move_unless_there(staged: &Path, place: &Path) -> Result<()> {
 }
 
 pub(super) fn mismatch(what: &str, expected: &Digest, found: &Digest) -> ImageError {
-    ImageError::DigestMismatch { what: what.to_owned(), expected: expected.clone(), found: found.clone() }
+    ImageError::DigestMismatch {
+        what: what.to_owned(),
+        expected: expected.clone(),
+        found: found.clone(),
+    }
 }
 
 /// The digest and size of an existing file.
@@ -220,5 +257,9 @@ pub(super) fn hash_file(path: &Path) -> Result<Spooled> {
     let mut hashing = Hashing::new(file);
     io::copy(&mut hashing, &mut io::sink()).map_err(ImageError::io("read", path))?;
     let (_, digest, size) = hashing.finish();
-    Ok(Spooled { path: path.to_owned(), digest, size })
+    Ok(Spooled {
+        path: path.to_owned(),
+        digest,
+        size,
+    })
 }

@@ -86,10 +86,20 @@ impl Document {
         let malformed = |e: serde_json::Error| ImageError::malformed(what, e);
         let shape: Shape = serde_json::from_slice(bytes).map_err(malformed)?;
         match (shape.schema_version, shape.manifests, shape.layers) {
-            (Some(2), Some(_), None) => Ok(Self::Index(serde_json::from_slice(bytes).map_err(malformed)?)),
-            (Some(2), None, Some(_)) => Ok(Self::Manifest(serde_json::from_slice(bytes).map_err(malformed)?)),
-            (Some(1), ..) => Err(ImageError::malformed(what, "image manifest version 1 is not supported")),
-            _ => Err(ImageError::malformed(what, "neither an image manifest nor an image index")),
+            (Some(2), Some(_), None) => Ok(Self::Index(
+                serde_json::from_slice(bytes).map_err(malformed)?,
+            )),
+            (Some(2), None, Some(_)) => Ok(Self::Manifest(
+                serde_json::from_slice(bytes).map_err(malformed)?,
+            )),
+            (Some(1), ..) => Err(ImageError::malformed(
+                what,
+                "image manifest version 1 is not supported",
+            )),
+            _ => Err(ImageError::malformed(
+                what,
+                "neither an image manifest nor an image index",
+            )),
         }
     }
 }
@@ -105,7 +115,11 @@ impl Platform {
             "loongarch64" => "loong64",
             other => other,
         };
-        Self { architecture: architecture.to_owned(), os: "linux".to_owned(), variant: None }
+        Self {
+            architecture: architecture.to_owned(),
+            os: "linux".to_owned(),
+            variant: None,
+        }
     }
 
     fn runs_on(&self, host: &Self) -> bool {
@@ -113,7 +127,11 @@ impl Platform {
     }
 
     fn text(&self) -> String {
-        let variant = self.variant.as_ref().map(|variant| format!("/{variant}")).unwrap_or_default();
+        let variant = self
+            .variant
+            .as_ref()
+            .map(|variant| format!("/{variant}"))
+            .unwrap_or_default();
         format!("{}/{}{variant}", self.os, self.architecture)
     }
 }
@@ -123,25 +141,46 @@ impl Descriptor {
     pub(super) fn is_attestation(&self) -> bool {
         let annotations = self.annotations.as_ref();
         annotations.is_some_and(|all| all.contains_key("vnd.docker.reference.type"))
-            || self.platform.as_ref().is_some_and(|platform| platform.os == "unknown")
+            || self
+                .platform
+                .as_ref()
+                .is_some_and(|platform| platform.os == "unknown")
     }
 
     /// The complete name written beside the image, if there is one. A bare tag names no repository, hence no image.
     pub(super) fn written_name(&self) -> Option<&str> {
         let annotations = self.annotations.as_ref()?;
-        let reference = annotations.get(REF_ANNOTATION).filter(|name| name.contains(['/', ':']));
-        annotations.get(NAME_ANNOTATION).or(reference).map(String::as_str)
+        let reference = annotations
+            .get(REF_ANNOTATION)
+            .filter(|name| name.contains(['/', ':']));
+        annotations
+            .get(NAME_ANNOTATION)
+            .or(reference)
+            .map(String::as_str)
     }
 }
 
 /// Picks the entry for this machine; one that names no platform fits if no other does.
 pub(super) fn for_host<'d>(what: &str, entries: &[&'d Descriptor]) -> Result<&'d Descriptor> {
     let host = Platform::host();
-    let images = || entries.iter().copied().filter(|entry| !entry.is_attestation());
-    let fitting = |entry: &&Descriptor| entry.platform.as_ref().is_some_and(|platform| platform.runs_on(&host));
+    let images = || {
+        entries
+            .iter()
+            .copied()
+            .filter(|entry| !entry.is_attestation())
+    };
+    let fitting = |entry: &&Descriptor| {
+        entry
+            .platform
+            .as_ref()
+            .is_some_and(|platform| platform.runs_on(&host))
+    };
     // The variant-less entry, or amd64's and arm64's baseline, runs everywhere.
     let baseline = |entry: &&Descriptor| {
-        let variant = entry.platform.as_ref().and_then(|platform| platform.variant.as_deref());
+        let variant = entry
+            .platform
+            .as_ref()
+            .and_then(|platform| platform.variant.as_deref());
         fitting(entry) && matches!(variant, None | Some("v1" | "v8"))
     };
     images()
@@ -151,7 +190,9 @@ pub(super) fn for_host<'d>(what: &str, entries: &[&'d Descriptor]) -> Result<&'d
         .ok_or_else(|| ImageError::NoPlatform {
             what: what.to_owned(),
             wanted: host.text(),
-            offered: images().filter_map(|entry| entry.platform.as_ref().map(Platform::text)).collect(),
+            offered: images()
+                .filter_map(|entry| entry.platform.as_ref().map(Platform::text))
+                .collect(),
         })
 }
 
@@ -170,6 +211,9 @@ impl Compression {
 pub(super) fn expect_image(what: &str, manifest: &Manifest) -> Result<()> {
     match manifest.config.media_type.as_str() {
         "" | OCI_CONFIG | DOCKER_CONFIG => Ok(()),
-        other => Err(ImageError::malformed(what, format!("not a container image but {other}"))),
+        other => Err(ImageError::malformed(
+            what,
+            format!("not a container image but {other}"),
+        )),
     }
 }

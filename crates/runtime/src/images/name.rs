@@ -26,7 +26,10 @@ impl ImageName {
     /// # Errors
     /// [`ImageError::InvalidName`], with docker's reason.
     pub fn parse(text: &str) -> Result<Self> {
-        parse(text).map_err(|reason| ImageError::InvalidName { name: text.to_owned(), reason: reason.to_owned() })
+        parse(text).map_err(|reason| ImageError::InvalidName {
+            name: text.to_owned(),
+            reason: reason.to_owned(),
+        })
     }
 
     /// The registry, `docker.io` when the text named none.
@@ -51,14 +54,23 @@ impl ImageName {
 
     /// The same repository with this manifest digest in place of the tag.
     pub(super) fn with_digest(&self, digest: Digest) -> Self {
-        Self { tag: None, digest: Some(digest), ..self.clone() }
+        Self {
+            tag: None,
+            digest: Some(digest),
+            ..self.clone()
+        }
     }
 
     /// The key under which the index knows this name: `domain/repository:tag`, or `domain/repository@digest`.
     pub(super) fn key(&self) -> String {
         match (&self.digest, &self.tag) {
             (Some(digest), _) => format!("{}/{}@{digest}", self.domain, self.repository),
-            (None, tag) => format!("{}/{}:{}", self.domain, self.repository, tag.as_deref().unwrap_or("latest")),
+            (None, tag) => format!(
+                "{}/{}:{}",
+                self.domain,
+                self.repository,
+                tag.as_deref().unwrap_or("latest")
+            ),
         }
     }
 
@@ -66,7 +78,11 @@ impl ImageName {
     pub fn familiar(&self) -> String {
         let key = self.key();
         let short = key.strip_prefix("docker.io/").unwrap_or(&key);
-        short.strip_prefix(OFFICIAL).filter(|rest| !rest.contains('/')).unwrap_or(short).to_owned()
+        short
+            .strip_prefix(OFFICIAL)
+            .filter(|rest| !rest.contains('/'))
+            .unwrap_or(short)
+            .to_owned()
     }
 }
 
@@ -76,7 +92,9 @@ impl fmt::Display for ImageName {
         if let Some(tag) = &self.tag {
             write!(f, ":{tag}")?;
         }
-        self.digest.as_ref().map_or(Ok(()), |digest| write!(f, "@{digest}"))
+        self.digest
+            .as_ref()
+            .map_or(Ok(()), |digest| write!(f, "@{digest}"))
     }
 }
 
@@ -90,7 +108,10 @@ fn parse(text: &str) -> Result<ImageName, &'static str> {
         return Err("64-byte hexadecimal strings are image ids, not names");
     }
     let (rest, digest) = match text.split_once('@') {
-        Some((rest, digest)) => (rest, Some(Digest::parse(digest).ok_or("invalid or unsupported digest")?)),
+        Some((rest, digest)) => (
+            rest,
+            Some(Digest::parse(digest).ok_or("invalid or unsupported digest")?),
+        ),
         None => (text, None),
     };
     // A colon after the last slash starts a tag; one before it belongs to the registry's port.
@@ -105,7 +126,11 @@ fn parse(text: &str) -> Result<ImageName, &'static str> {
         Some((first, rest)) if names_a_registry(first) => (first, rest.to_owned()),
         _ => (DEFAULT_DOMAIN, path.to_owned()),
     };
-    let domain = if domain == "index.docker.io" { DEFAULT_DOMAIN } else { domain };
+    let domain = if domain == "index.docker.io" {
+        DEFAULT_DOMAIN
+    } else {
+        domain
+    };
     if repository.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err("invalid reference format: repository name must be lowercase");
     }
@@ -118,12 +143,21 @@ fn parse(text: &str) -> Result<ImageName, &'static str> {
     if domain.len() + 1 + repository.len() > MAX_NAME {
         return Err("repository name must not be more than 255 characters");
     }
-    let tag = tag.map(str::to_owned).or_else(|| digest.is_none().then(|| "latest".to_owned()));
-    Ok(ImageName { domain: domain.to_owned(), repository, tag, digest })
+    let tag = tag
+        .map(str::to_owned)
+        .or_else(|| digest.is_none().then(|| "latest".to_owned()));
+    Ok(ImageName {
+        domain: domain.to_owned(),
+        repository,
+        tag,
+        digest,
+    })
 }
 
 fn names_a_registry(first: &str) -> bool {
-    first == "localhost" || first.contains(['.', ':']) || first.bytes().any(|b| b.is_ascii_uppercase())
+    first == "localhost"
+        || first.contains(['.', ':'])
+        || first.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -153,14 +187,19 @@ fn is_domain(domain: &str) -> bool {
     if port.is_some_and(|port| port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit())) {
         return false;
     }
-    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+    if let Some(address) = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
         return address.parse::<std::net::Ipv6Addr>().is_ok();
     }
     host.split('.').all(|label| {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
     })
 }
 
@@ -185,23 +224,32 @@ mod tests {
             ("a__b.c---d", "docker.io/library/a__b.c---d:latest"),
             ("x:A_b.c-1", "docker.io/library/x:A_b.c-1"),
         ] {
-            assert_eq!(ImageName::parse(text).unwrap().to_string(), complete, "{text}");
+            assert_eq!(
+                ImageName::parse(text).unwrap().to_string(),
+                complete,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_digest_replaces_the_default_tag() {
         let name = ImageName::parse(&format!("redis@sha256:{HEX}")).unwrap();
-        assert_eq!((name.tag(), name.key()), (None, format!("docker.io/library/redis@sha256:{HEX}")));
+        assert_eq!(
+            (name.tag(), name.key()),
+            (None, format!("docker.io/library/redis@sha256:{HEX}"))
+        );
         let both = ImageName::parse(&format!("redis:7@sha256:{HEX}")).unwrap();
         assert_eq!((both.tag(), both.key()), (Some("7"), name.key()));
     }
 
     #[test]
     fn familiar_names_drop_what_docker_adds() {
-        for (text, short) in
-            [("kubia", "kubia:latest"), ("luksa/kubia", "luksa/kubia:latest"), ("quay.io/a:1", "quay.io/a:1")]
-        {
+        for (text, short) in [
+            ("kubia", "kubia:latest"),
+            ("luksa/kubia", "luksa/kubia:latest"),
+            ("quay.io/a:1", "quay.io/a:1"),
+        ] {
             assert_eq!(ImageName::parse(text).unwrap().familiar(), short);
         }
     }
@@ -210,11 +258,34 @@ mod tests {
     fn what_is_not_a_name_is_refused() {
         let long = "a".repeat(256);
         for text in [
-            "", ":", "a:", "a:-x", "Foo", "library/Foo", "a//b", "/a", "a/", "a..b", "a___b", "-a", "a-", "a b", "a:b c",
-            "a@sha256:12", "a@md5:d41d8cd98f00b204e9800998ecf8427e", "host:port/x", "-bad.example/x", "http://x/y", HEX,
-            "ä", &long,
+            "",
+            ":",
+            "a:",
+            "a:-x",
+            "Foo",
+            "library/Foo",
+            "a//b",
+            "/a",
+            "a/",
+            "a..b",
+            "a___b",
+            "-a",
+            "a-",
+            "a b",
+            "a:b c",
+            "a@sha256:12",
+            "a@md5:d41d8cd98f00b204e9800998ecf8427e",
+            "host:port/x",
+            "-bad.example/x",
+            "http://x/y",
+            HEX,
+            "ä",
+            &long,
         ] {
-            assert!(matches!(ImageName::parse(text), Err(ImageError::InvalidName { .. })), "{text:?}");
+            assert!(
+                matches!(ImageName::parse(text), Err(ImageError::InvalidName { .. })),
+                "{text:?}"
+            );
         }
     }
 }

@@ -18,8 +18,8 @@ use super::error::ImageError;
 use super::image::{ConfigFile, Image, Layer};
 use super::ingest::{Ingest, NewImage, Spooled, mismatch};
 use super::manifest::{
-    DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Document, MAX_DOCUMENT, Manifest, OCI_INDEX, OCI_MANIFEST, expect_image,
-    for_host,
+    DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Document, MAX_DOCUMENT, Manifest, OCI_INDEX,
+    OCI_MANIFEST, expect_image, for_host,
 };
 use super::name::ImageName;
 use super::store::ImageStore;
@@ -76,12 +76,23 @@ impl ImageStore {
         let store = self.clone();
         let mut ingest = blocking(move || Ingest::begin(&store)).await?;
         let (manifest, digest) = registry.manifest().await?;
-        progress(PullProgress::Resolved { digest: digest.clone(), layers: manifest.layers.len() });
-        let config = registry.fetch(&mut ingest, &manifest.config, MAX_DOCUMENT, &mut |_| {}).await?;
+        progress(PullProgress::Resolved {
+            digest: digest.clone(),
+            layers: manifest.layers.len(),
+        });
+        let config = registry
+            .fetch(&mut ingest, &manifest.config, MAX_DOCUMENT, &mut |_| {})
+            .await?;
         let config = std::fs::read(&config.path).map_err(ImageError::io("read", &config.path))?;
-        let diff_ids = ConfigFile::parse(&name.to_string(), &config)?.rootfs.diff_ids;
+        let diff_ids = ConfigFile::parse(&name.to_string(), &config)?
+            .rootfs
+            .diff_ids;
         if diff_ids.len() != manifest.layers.len() {
-            let reason = format!("{} layers in the configuration, {} in the manifest", diff_ids.len(), manifest.layers.len());
+            let reason = format!(
+                "{} layers in the configuration, {} in the manifest",
+                diff_ids.len(),
+                manifest.layers.len()
+            );
             return Err(ImageError::malformed(name.to_string(), reason));
         }
         let mut layers: Vec<Layer> = Vec::new();
@@ -92,8 +103,16 @@ impl ImageStore {
                 continue;
             }
             let (digest, size) = (&descriptor.digest, descriptor.size);
-            let mut tell = |received| progress(PullProgress::Layer { digest: digest.clone(), received, size });
-            let archive = registry.fetch(&mut ingest, descriptor, size, &mut tell).await?;
+            let mut tell = |received| {
+                progress(PullProgress::Layer {
+                    digest: digest.clone(),
+                    received,
+                    size,
+                })
+            };
+            let archive = registry
+                .fetch(&mut ingest, descriptor, size, &mut tell)
+                .await?;
             let what = format!("layer {digest} of {name}");
             let (back, layer) = blocking(move || {
                 let layer = ingest.archive(&archive, Some(&diff_id), &what)?;
@@ -105,9 +124,16 @@ impl ImageStore {
         }
         // The digest of the manifest, and what was asked for: a tag, or perhaps the digest of the index above it.
         let names = vec![name.with_digest(digest).key(), name.key()];
-        let image = NewImage { config, layers, names };
+        let image = NewImage {
+            config,
+            layers,
+            names,
+        };
         let images = blocking(move || ingest.publish(vec![image])).await?;
-        images.into_iter().next().ok_or_else(|| ImageError::NotFound(name.to_string()))
+        images
+            .into_iter()
+            .next()
+            .ok_or_else(|| ImageError::NotFound(name.to_string()))
     }
 }
 
@@ -120,14 +146,25 @@ pub(super) fn pull_blocking(store: &ImageStore, name: &str) -> Result<Image> {
             .map_err(ImageError::io("start a runtime for", name))?;
         runtime.block_on(store.pull(name, &PullOptions::default(), &mut |_| {}))
     };
-    thread::scope(|scope| scope.spawn(pull).join())
-        .unwrap_or_else(|_| Err(ImageError::Registry { image: name.to_owned(), reason: "the client panicked".to_owned() }))
+    thread::scope(|scope| scope.spawn(pull).join()).unwrap_or_else(|_| {
+        Err(ImageError::Registry {
+            image: name.to_owned(),
+            reason: "the client panicked".to_owned(),
+        })
+    })
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|error| Err(ImageError::malformed("image store", format!("its worker failed: {error}"))))
+        .unwrap_or_else(|error| {
+            Err(ImageError::malformed(
+                "image store",
+                format!("its worker failed: {error}"),
+            ))
+        })
 }
 
 struct Registry<'n> {
@@ -142,9 +179,15 @@ impl<'n> Registry<'n> {
         let (domain, repository) = (name.domain().to_owned(), name.repository().to_owned());
         let reference = match (name.digest(), name.tag()) {
             (Some(digest), _) => Reference::with_digest(domain, repository, digest.to_string()),
-            (None, tag) => Reference::with_tag(domain, repository, tag.unwrap_or("latest").to_owned()),
+            (None, tag) => {
+                Reference::with_tag(domain, repository, tag.unwrap_or("latest").to_owned())
+            }
         };
-        let protocol = if is_loopback(name.domain()) { ClientProtocol::Http } else { ClientProtocol::Https };
+        let protocol = if is_loopback(name.domain()) {
+            ClientProtocol::Http
+        } else {
+            ClientProtocol::Https
+        };
         let config = ClientConfig {
             protocol,
             connect_timeout: Some(std::time::Duration::from_secs(30)),
@@ -161,7 +204,12 @@ impl<'n> Registry<'n> {
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let client = Client::try_from(config).map_err(|error| failed(name, &error))?;
-        let registry = Self { client, reference, auth, name };
+        let registry = Self {
+            client,
+            reference,
+            auth,
+            name,
+        };
         registry
             .client
             .auth(&registry.reference, &registry.auth, RegistryOperation::Pull)
@@ -192,7 +240,11 @@ impl<'n> Registry<'n> {
         }
     }
 
-    async fn document(&self, reference: &Reference, expected: Option<&Digest>) -> Result<(Vec<u8>, Digest)> {
+    async fn document(
+        &self,
+        reference: &Reference,
+        expected: Option<&Digest>,
+    ) -> Result<(Vec<u8>, Digest)> {
         let (bytes, _) = self
             .client
             .pull_manifest_raw(reference, &self.auth, &ACCEPTED)
@@ -200,7 +252,11 @@ impl<'n> Registry<'n> {
             .map_err(|error| failed(self.name, &error))?;
         let found = Digest::of(&bytes);
         match expected {
-            Some(expected) if *expected != found => Err(mismatch(&format!("manifest of {}", self.name), expected, &found)),
+            Some(expected) if *expected != found => Err(mismatch(
+                &format!("manifest of {}", self.name),
+                expected,
+                &found,
+            )),
             _ => Ok((bytes.to_vec(), found)),
         }
     }
@@ -219,21 +275,30 @@ impl<'n> Registry<'n> {
             size: i64::try_from(blob.size).unwrap_or(i64::MAX),
             ..OciDescriptor::default()
         };
-        let mut stream =
-            self.client.pull_blob_stream(&self.reference, &wanted).await.map_err(|error| failed(self.name, &error))?;
+        let mut stream = self
+            .client
+            .pull_blob_stream(&self.reference, &wanted)
+            .await
+            .map_err(|error| failed(self.name, &error))?;
         let path = ingest.path();
         let file = File::create(&path).map_err(ImageError::io("create", &path))?;
         let mut file = tokio::fs::File::from_std(file);
         let mut hash = Sha256::new();
         let mut size = 0;
         while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| self.refused(format!("blob {}: {error}", blob.digest)))?;
+            let chunk =
+                chunk.map_err(|error| self.refused(format!("blob {}: {error}", blob.digest)))?;
             hash.update(&chunk);
             size += chunk.len() as u64;
             if size > limit {
-                return Err(self.refused(format!("blob {} is larger than the {limit} bytes announced", blob.digest)));
+                return Err(self.refused(format!(
+                    "blob {} is larger than the {limit} bytes announced",
+                    blob.digest
+                )));
             }
-            file.write_all(&chunk).await.map_err(ImageError::io("write", &path))?;
+            file.write_all(&chunk)
+                .await
+                .map_err(ImageError::io("write", &path))?;
             tell(size);
         }
         file.flush().await.map_err(ImageError::io("write", &path))?;
@@ -241,19 +306,32 @@ impl<'n> Registry<'n> {
         if digest == blob.digest {
             Ok(Spooled { path, digest, size })
         } else {
-            Err(mismatch(&format!("blob of {}", self.name), &blob.digest, &digest))
+            Err(mismatch(
+                &format!("blob of {}", self.name),
+                &blob.digest,
+                &digest,
+            ))
         }
     }
 
     fn refused(&self, reason: String) -> ImageError {
-        ImageError::Registry { image: self.name.to_string(), reason }
+        ImageError::Registry {
+            image: self.name.to_string(),
+            reason,
+        }
     }
 }
 
 /// Whether a registry is on this machine, so that nobody listens in between.
 fn is_loopback(domain: &str) -> bool {
-    let host = domain.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(domain, |(host, _)| host);
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    let host = domain
+        .rsplit_once(':')
+        .filter(|(_, port)| !port.ends_with(']'))
+        .map_or(domain, |(host, _)| host);
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<std::net::IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
@@ -261,7 +339,9 @@ fn is_loopback(domain: &str) -> bool {
 fn failed(name: &ImageName, error: &OciDistributionError) -> ImageError {
     use OciErrorCode::{Denied, ManifestUnknown, NameUnknown, NotFound, Unauthorized};
     let first_code = match error {
-        OciDistributionError::RegistryError { envelope, .. } => envelope.errors.first().map(|error| &error.code),
+        OciDistributionError::RegistryError { envelope, .. } => {
+            envelope.errors.first().map(|error| &error.code)
+        }
         OciDistributionError::ImageManifestNotFoundError(_) => Some(&NotFound),
         OciDistributionError::UnauthorizedError { .. } => Some(&Unauthorized),
         _ => None,
@@ -281,5 +361,8 @@ fn failed(name: &ImageName, error: &OciDistributionError) -> ImageError {
         }
         cause = inner.source();
     }
-    ImageError::Registry { image: name.to_string(), reason }
+    ImageError::Registry {
+        image: name.to_string(),
+        reason,
+    }
 }

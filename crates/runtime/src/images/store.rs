@@ -41,9 +41,14 @@ impl ImageStore {
     /// [`ImageError::Io`] if the directories cannot be made.
     pub fn open(root: &Path) -> Result<Self> {
         let images = root.join("images");
-        for directory in [images.join("blobs/sha256"), images.join("holds"), images.join("staging"), root.join("layers")]
-        {
-            fs::create_dir_all(&directory).map_err(ImageError::io("create directory", &directory))?;
+        for directory in [
+            images.join("blobs/sha256"),
+            images.join("holds"),
+            images.join("staging"),
+            root.join("layers"),
+        ] {
+            fs::create_dir_all(&directory)
+                .map_err(ImageError::io("create directory", &directory))?;
         }
         for private in [&images, &root.join("layers")] {
             // Layers contain set-id programs and other people's secrets; overlayfs reads them with the mounter's rights.
@@ -52,7 +57,9 @@ impl ImageStore {
         }
         let root = fs::canonicalize(root).map_err(ImageError::io("resolve", root))?;
         let index = IndexFile::new(root.join("images"));
-        let store = Self { inner: Arc::new(Inner { root, index }) };
+        let store = Self {
+            inner: Arc::new(Inner { root, index }),
+        };
         store.clear_staging()?;
         Ok(store)
     }
@@ -64,26 +71,39 @@ impl ImageStore {
     /// [`ImageError::InvalidName`], [`ImageError::Ambiguous`], or the store cannot be read.
     pub fn resolve(&self, name: &str) -> Result<Option<Image>> {
         let index = self.inner.index.read()?;
-        find(&index, name)?.map(|id| self.load(&index, &id)).transpose()
+        find(&index, name)?
+            .map(|id| self.load(&index, &id))
+            .transpose()
     }
 
     /// Like [`Self::resolve`], but absence is [`ImageError::NotFound`]: the data of `image inspect`.
     pub fn inspect(&self, name: &str) -> Result<Image> {
-        self.resolve(name)?.ok_or_else(|| ImageError::NotFound(name.to_owned()))
+        self.resolve(name)?
+            .ok_or_else(|| ImageError::NotFound(name.to_owned()))
     }
 
     /// The configuration document of an image, byte for byte.
     pub fn config_json(&self, image: &Image) -> Result<Vec<u8>> {
-        let id = Digest::try_from(image.id.clone()).map_err(|e| ImageError::malformed(&image.id, e))?;
+        let id =
+            Digest::try_from(image.id.clone()).map_err(|e| ImageError::malformed(&image.id, e))?;
         self.read_blob(&id)
     }
 
     /// All images, ordered by name, nameless ones last. One that cannot be read is left out, with a warning.
     pub fn list(&self) -> Result<Vec<Image>> {
         let index = self.inner.index.read()?;
-        let readable = |id| self.load(&index, id).inspect_err(|error| tracing::warn!(image = %id, %error, "unreadable image"));
-        let mut images: Vec<Image> = index.images.keys().filter_map(|id| readable(id).ok()).collect();
-        images.sort_by(|a, b| (a.names.is_empty(), &a.names, &a.id).cmp(&(b.names.is_empty(), &b.names, &b.id)));
+        let readable = |id| {
+            self.load(&index, id)
+                .inspect_err(|error| tracing::warn!(image = %id, %error, "unreadable image"))
+        };
+        let mut images: Vec<Image> = index
+            .images
+            .keys()
+            .filter_map(|id| readable(id).ok())
+            .collect();
+        images.sort_by(|a, b| {
+            (a.names.is_empty(), &a.names, &a.id).cmp(&(b.names.is_empty(), &b.names, &b.id))
+        });
         Ok(images)
     }
 
@@ -113,17 +133,32 @@ impl ImageStore {
     pub fn remove(&self, name: &str, force: bool) -> Result<Removed> {
         let removed = self.inner.index.change(|index| {
             let id = find(index, name)?.ok_or_else(|| ImageError::NotFound(name.to_owned()))?;
-            let key = ImageName::parse(name).ok().map(|name| name.key()).filter(|key| index.names.contains_key(key));
+            let key = ImageName::parse(name)
+                .ok()
+                .map(|name| name.key())
+                .filter(|key| index.names.contains_key(key));
             // Digest names come with a pull, beside the tag; they do not keep an image alive.
-            let tags: Vec<String> = index.names_of(&id).filter(|name| !name.contains('@')).cloned().collect();
+            let tags: Vec<String> = index
+                .names_of(&id)
+                .filter(|name| !name.contains('@'))
+                .cloned()
+                .collect();
             if let Some(key) = &key
                 && tags.iter().any(|tag| tag != key)
             {
                 index.names.remove(key);
-                return Ok(Removed { untagged: vec![key.clone()], deleted: None });
+                return Ok(Removed {
+                    untagged: vec![key.clone()],
+                    deleted: None,
+                });
             }
             if !force {
-                let in_use = |reason| Err(ImageError::InUse { image: name.to_owned(), reason });
+                let in_use = |reason| {
+                    Err(ImageError::InUse {
+                        image: name.to_owned(),
+                        reason,
+                    })
+                };
                 if key.is_none() && tags.len() > 1 {
                     return in_use(format!("it is also called {}", tags.join(", ")));
                 }
@@ -134,7 +169,10 @@ impl ImageStore {
             }
             let untagged = index.names_of(&id).cloned().collect();
             index.forget(&id);
-            Ok(Removed { untagged, deleted: Some(id.to_string()) })
+            Ok(Removed {
+                untagged,
+                deleted: Some(id.to_string()),
+            })
         })?;
         if removed.deleted.is_some() {
             self.sweep()?;
@@ -146,20 +184,34 @@ impl ImageStore {
     ///
     /// The paths stay valid as long as the image has a name or is held; see [`Self::hold`].
     pub fn lower_dirs(&self, image: &Image) -> Result<Vec<PathBuf>> {
-        let paths: Vec<PathBuf> = image.layers.iter().rev().map(|layer| self.layer_path(&layer.diff_id)).collect();
+        let paths: Vec<PathBuf> = image
+            .layers
+            .iter()
+            .rev()
+            .map(|layer| self.layer_path(&layer.diff_id))
+            .collect();
         match paths.iter().find(|path| !path.is_dir()) {
             Some(missing) => Err(ImageError::malformed(
                 format!("image {}", image.id),
-                format!("layer {} is gone; import or pull the image again", missing.display()),
+                format!(
+                    "layer {} is gone; import or pull the image again",
+                    missing.display()
+                ),
             )),
             None => Ok(paths),
         }
     }
 
     pub(super) fn load(&self, index: &Index, id: &Digest) -> Result<Image> {
-        let record = index.images.get(id).ok_or_else(|| ImageError::NotFound(id.to_string()))?;
+        let record = index
+            .images
+            .get(id)
+            .ok_or_else(|| ImageError::NotFound(id.to_string()))?;
         let config = ConfigFile::parse(id.as_str(), &self.read_blob(id)?)?;
-        let (digests, names) = index.names_of(id).cloned().partition(|name| name.contains('@'));
+        let (digests, names) = index
+            .names_of(id)
+            .cloned()
+            .partition(|name| name.contains('@'));
         Ok(Image {
             id: id.to_string(),
             names,
@@ -204,9 +256,17 @@ pub(super) fn find(index: &Index, name: &str) -> Result<Option<Digest>> {
         return Ok(Some(id.clone()));
     }
     let prefix = name.strip_prefix("sha256:").unwrap_or(name);
-    let hex = !prefix.is_empty() && prefix.len() <= 64 && prefix.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let hex = !prefix.is_empty()
+        && prefix.len() <= 64
+        && prefix
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if hex {
-        let fits: Vec<&Digest> = index.images.keys().filter(|id| id.hex().starts_with(prefix)).collect();
+        let fits: Vec<&Digest> = index
+            .images
+            .keys()
+            .filter(|id| id.hex().starts_with(prefix))
+            .collect();
         return match fits[..] {
             [] => Ok(None),
             [id] => Ok(Some(id.clone())),

@@ -36,8 +36,13 @@ impl ImageStore {
         let _no_sweep = lock(&self.images_path("sweep.lock"), FlockOperation::LockShared)?;
         let lower = self.lower_dirs(image)?;
         let hold = Hold {
-            image: Digest::try_from(image.id.clone()).map_err(|e| ImageError::malformed(&image.id, e))?,
-            layers: image.layers.iter().map(|layer| layer.diff_id.clone()).collect(),
+            image: Digest::try_from(image.id.clone())
+                .map_err(|e| ImageError::malformed(&image.id, e))?,
+            layers: image
+                .layers
+                .iter()
+                .map(|layer| layer.diff_id.clone())
+                .collect(),
         };
         let bytes = serde_json::to_vec(&hold).map_err(|e| ImageError::malformed(owner, e))?;
         replace(&path, &bytes)?;
@@ -48,7 +53,9 @@ impl ImageStore {
     pub fn release(&self, owner: &str) -> Result<()> {
         let path = self.hold_path(owner)?;
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ImageError::io("remove", &path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(ImageError::io("remove", &path)(error))
+            }
             _ => Ok(()),
         }
     }
@@ -56,11 +63,14 @@ impl ImageStore {
     /// Deletes layers and blobs that no image and no hold needs. Does nothing while content is coming in anywhere: the
     /// next sweep finds the same.
     pub fn sweep(&self) -> Result<()> {
-        let Some(_alone) = self.try_alone()? else { return Ok(()) };
+        let Some(_alone) = self.try_alone()? else {
+            return Ok(());
+        };
         self.empty_staging()?;
         let index = self.inner.index.read()?;
         let records = index.images.values().flat_map(|record| &record.layers);
-        let mut layers: BTreeSet<Digest> = records.clone().map(|layer| layer.diff_id.clone()).collect();
+        let mut layers: BTreeSet<Digest> =
+            records.clone().map(|layer| layer.diff_id.clone()).collect();
         for (_, hold) in self.holds()? {
             layers.extend(hold.layers);
         }
@@ -75,7 +85,9 @@ impl ImageStore {
         for path in entries(&self.layers_path())? {
             if unused(&path, &layers) {
                 // Out of sight first: half a layer must never be found under its name.
-                let doomed = self.images_path("staging").join(path.file_name().unwrap_or_default());
+                let doomed = self
+                    .images_path("staging")
+                    .join(path.file_name().unwrap_or_default());
                 fs::rename(&path, &doomed).map_err(ImageError::io("move away", &path))?;
             }
         }
@@ -101,13 +113,22 @@ impl ImageStore {
 
     /// The owners that hold this image, sorted.
     pub(super) fn holders(&self, image: &Digest) -> Result<Vec<String>> {
-        Ok(self.holds()?.into_iter().filter(|(_, hold)| hold.image == *image).map(|(owner, _)| owner).collect())
+        Ok(self
+            .holds()?
+            .into_iter()
+            .filter(|(_, hold)| hold.image == *image)
+            .map(|(owner, _)| owner)
+            .collect())
     }
 
     fn holds(&self) -> Result<Vec<(String, Hold)>> {
         let mut holds = Vec::new();
         for path in entries(&self.images_path("holds"))? {
-            let Some(owner) = path.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_suffix(".json")) else {
+            let Some(owner) = path
+                .file_name()
+                .and_then(OsStr::to_str)
+                .and_then(|name| name.strip_suffix(".json"))
+            else {
                 continue;
             };
             match fs::read(&path) {
@@ -125,30 +146,46 @@ impl ImageStore {
 
     fn hold_path(&self, owner: &str) -> Result<PathBuf> {
         let plain = !owner.is_empty()
-            && owner.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+            && owner
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
         if !plain {
-            return Err(ImageError::malformed(format!("hold owner {owner:?}"), "not a plain file name"));
+            return Err(ImageError::malformed(
+                format!("hold owner {owner:?}"),
+                "not a plain file name",
+            ));
         }
         Ok(self.images_path("holds").join(format!("{owner}.json")))
     }
 
     /// The sweep lock, exclusively, if nobody has it.
     fn try_alone(&self) -> Result<Option<fs::File>> {
-        match lock(&self.images_path("sweep.lock"), FlockOperation::NonBlockingLockExclusive) {
+        match lock(
+            &self.images_path("sweep.lock"),
+            FlockOperation::NonBlockingLockExclusive,
+        ) {
             Ok(alone) => Ok(Some(alone)),
-            Err(ImageError::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(ImageError::Io { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
 
     fn empty_staging(&self) -> Result<()> {
-        entries(&self.images_path("staging"))?.iter().try_for_each(|path| delete_tree(path))
+        entries(&self.images_path("staging"))?
+            .iter()
+            .try_for_each(|path| delete_tree(path))
     }
 }
 
 /// The entries of a directory, sorted.
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
-    let read = || fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+    let read = || {
+        fs::read_dir(directory)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<io::Result<Vec<_>>>()
+    };
     let mut paths = read().map_err(ImageError::io("list", directory))?;
     paths.sort();
     Ok(paths)

@@ -6,11 +6,21 @@ use plinth_runtime::{ImageConfig, ImageError, ImageStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::fixture::{Fixture, Tar, archive, blob_path, config, descriptor, digest, gzip, manifest};
+use crate::fixture::{
+    Fixture, Tar, archive, blob_path, config, descriptor, digest, gzip, manifest,
+};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const HOST: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-const FOREIGN: &str = if cfg!(target_arch = "aarch64") { "amd64" } else { "arm64" };
+const HOST: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "amd64"
+};
+const FOREIGN: &str = if cfg!(target_arch = "aarch64") {
+    "amd64"
+} else {
+    "arm64"
+};
 
 fn layer() -> Vec<u8> {
     Tar::new().dir("w").file("w/hello", "hello").finish()
@@ -23,8 +33,13 @@ fn index(entries: &[Value]) -> Vec<u8> {
 fn docker_save(tag: &str) -> Vec<u8> {
     let (layer, config) = (layer(), config(HOST, &[&layer()]));
     let name = format!("{}.json", hex(&config));
-    let manifest = json!([{"Config": name, "RepoTags": [tag], "Layers": ["x/layer.tar"]}]).to_string();
-    archive(&[("x/layer.tar", &layer), (&name, &config), ("manifest.json", manifest.as_bytes())])
+    let manifest =
+        json!([{"Config": name, "RepoTags": [tag], "Layers": ["x/layer.tar"]}]).to_string();
+    archive(&[
+        ("x/layer.tar", &layer),
+        (&name, &config),
+        ("manifest.json", manifest.as_bytes()),
+    ])
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -34,7 +49,11 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn docker_save_archives_are_imported_plain_and_compressed() {
     let plain = docker_save("kubia:v1");
-    for archive in [gzip(&plain), zstd::encode_all(plain.as_slice(), 1).unwrap(), plain] {
+    for archive in [
+        gzip(&plain),
+        zstd::encode_all(plain.as_slice(), 1).unwrap(),
+        plain,
+    ] {
         let fixture = Fixture::new();
         let images = fixture.store.import(archive.as_slice()).unwrap();
         assert_eq!(images.len(), 1);
@@ -44,9 +63,18 @@ fn docker_save_archives_are_imported_plain_and_compressed() {
         assert_eq!(image.names, ["docker.io/library/kubia:v1"]);
         assert_eq!(image.size, 5);
         let config = &image.config;
-        assert_eq!(config.env, [("PATH".into(), "/bin".into()), ("A".into(), "1".into())]);
-        assert_eq!((config.cmd.as_slice(), config.working_dir.as_deref(), config.user.as_deref()),
-            (["/run".to_owned()].as_slice(), Some("/w"), Some("7")));
+        assert_eq!(
+            config.env,
+            [("PATH".into(), "/bin".into()), ("A".into(), "1".into())]
+        );
+        assert_eq!(
+            (
+                config.cmd.as_slice(),
+                config.working_dir.as_deref(),
+                config.user.as_deref()
+            ),
+            (["/run".to_owned()].as_slice(), Some("/w"), Some("7"))
+        );
         assert!(config.exposed_ports.contains("80/tcp"));
         let root = fixture.store.lower_dirs(&image).unwrap().remove(0);
         assert_eq!(fs::read_to_string(root.join("w/hello")).unwrap(), "hello");
@@ -61,9 +89,19 @@ fn a_layer_that_older_docker_links_to_is_found() {
         .raw("a/layer.tar", tar::EntryType::Regular, "", &layer, |_| {})
         .symlink("b/layer.tar", "../a/layer.tar")
         .raw("c", tar::EntryType::Regular, "", &config, |_| {})
-        .raw("manifest.json", tar::EntryType::Regular, "", manifest, |_| {})
+        .raw(
+            "manifest.json",
+            tar::EntryType::Regular,
+            "",
+            manifest,
+            |_| {},
+        )
         .finish();
-    let image = Fixture::new().store.import(tar.as_slice()).unwrap().remove(0);
+    let image = Fixture::new()
+        .store
+        .import(tar.as_slice())
+        .unwrap()
+        .remove(0);
     assert_eq!((image.names.len(), image.layers.len()), (0, 2));
 }
 
@@ -71,7 +109,8 @@ fn a_layer_that_older_docker_links_to_is_found() {
 fn an_oci_index_gives_the_image_of_this_machine() {
     let (mine, other) = (config(HOST, &[&layer()]), config(FOREIGN, &[&layer()]));
     let packed = gzip(&layer());
-    let (mine_manifest, other_manifest) = (manifest(&mine, &[&packed]), manifest(&other, &[&packed]));
+    let (mine_manifest, other_manifest) =
+        (manifest(&mine, &[&packed]), manifest(&other, &[&packed]));
     let with_platform = |bytes: &[u8], architecture: &str, os: &str| {
         let mut entry = descriptor(MANIFEST, bytes);
         entry["platform"] = json!({"architecture": architecture, "os": os});
@@ -95,12 +134,23 @@ fn an_oci_index_gives_the_image_of_this_machine() {
         (blob_path(&other), &other),
         (blob_path(&packed), &packed),
     ];
-    let by_ref: Vec<(&str, &[u8])> = members.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+    let by_ref: Vec<(&str, &[u8])> = members
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), *bytes))
+        .collect();
     let fixture = Fixture::new();
     fixture.store.import(archive(&by_ref).as_slice()).unwrap();
     let image = fixture.store.resolve("multi:2").unwrap().unwrap();
     assert_eq!(image.id, digest(&mine));
-    assert_eq!(fixture.store.resolve(&image.digests[0]).unwrap().unwrap().id, image.id);
+    assert_eq!(
+        fixture
+            .store
+            .resolve(&image.digests[0])
+            .unwrap()
+            .unwrap()
+            .id,
+        image.id
+    );
 
     // The same as a directory.
     let layout = TempDir::new().unwrap();
@@ -109,8 +159,14 @@ fn an_oci_index_gives_the_image_of_this_machine() {
         fs::write(layout.path().join(name), bytes).unwrap();
     }
     let fixture = Fixture::new();
-    assert_eq!(fixture.store.import_path(layout.path()).unwrap()[0].id, digest(&mine));
-    assert!(layout.path().join(blob_path(&packed)).exists(), "the layout is the user's");
+    assert_eq!(
+        fixture.store.import_path(layout.path()).unwrap()[0].id,
+        digest(&mine)
+    );
+    assert!(
+        layout.path().join(blob_path(&packed)).exists(),
+        "the layout is the user's"
+    );
 }
 
 #[test]
@@ -120,8 +176,14 @@ fn an_index_without_an_image_for_this_machine_says_what_it_has() {
     let mut entry = descriptor(MANIFEST, &other_manifest);
     entry["platform"] = json!({"architecture": "s390x", "os": "linux"});
     let top = index(&[entry]);
-    let error = Fixture::new().store.import(archive(&[("index.json", &top)]).as_slice()).unwrap_err();
-    assert!(matches!(&error, ImageError::NoPlatform { offered, .. } if offered == &["linux/s390x"]), "{error}");
+    let error = Fixture::new()
+        .store
+        .import(archive(&[("index.json", &top)]).as_slice())
+        .unwrap_err();
+    assert!(
+        matches!(&error, ImageError::NoPlatform { offered, .. } if offered == &["linux/s390x"]),
+        "{error}"
+    );
 }
 
 #[test]
@@ -145,7 +207,10 @@ fn content_that_is_not_what_its_digest_says_is_refused() {
     };
     assert!(parts(&good, &blob_path(&good), &blob_path(&config)).is_none());
     let error = parts(&bad, &blob_path(&good), &blob_path(&config)).unwrap();
-    assert!(matches!(error, ImageError::DigestMismatch { .. }), "{error}");
+    assert!(
+        matches!(error, ImageError::DigestMismatch { .. }),
+        "{error}"
+    );
     let error = parts(&good, &blob_path(&good), "blobs/sha256/elsewhere").unwrap();
     assert!(error.to_string().contains("is missing"), "{error}");
 
@@ -153,7 +218,10 @@ fn content_that_is_not_what_its_digest_says_is_refused() {
     let manifest = br#"[{"Config":"c","RepoTags":["x"],"Layers":["l.tar"]}]"#;
     let docker = archive(&[("l.tar", &bad), ("c", &config), ("manifest.json", manifest)]);
     let error = Fixture::new().store.import(docker.as_slice()).unwrap_err();
-    assert!(matches!(error, ImageError::DigestMismatch { .. }), "{error}");
+    assert!(
+        matches!(error, ImageError::DigestMismatch { .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -180,21 +248,31 @@ fn an_export_is_imported_again_as_the_same_image() {
     let out = export(&first.store);
     assert_eq!(out, export(&first.store), "the same bytes every time");
     let members = read_members(&out);
-    assert!(members.contains_key(&blob_path(&packed)), "the layer's archive is what came in");
+    assert!(
+        members.contains_key(&blob_path(&packed)),
+        "the layer's archive is what came in"
+    );
     let manifest: Value = serde_json::from_slice(&members["manifest.json"]).unwrap();
     assert_eq!(manifest[0]["RepoTags"], json!(["out:1", "out:2"]));
 
     for drop_docker in [false, true] {
         let second = Fixture::new();
         let out = if drop_docker {
-            let kept: Vec<(&str, &[u8])> = members.iter().filter(|(name, _)| *name != "manifest.json").map(|(n, b)| (n.as_str(), b.as_slice())).collect();
+            let kept: Vec<(&str, &[u8])> = members
+                .iter()
+                .filter(|(name, _)| *name != "manifest.json")
+                .map(|(n, b)| (n.as_str(), b.as_slice()))
+                .collect();
             archive(&kept)
         } else {
             out.clone()
         };
         second.store.import(out.as_slice()).unwrap();
         assert_eq!(second.store.inspect("out:2").unwrap().id, id);
-        assert_eq!(second.store.inspect("out:1").unwrap().layers, first.store.inspect("out:1").unwrap().layers);
+        assert_eq!(
+            second.store.inspect("out:1").unwrap().layers,
+            first.store.inspect("out:1").unwrap().layers
+        );
     }
 }
 
@@ -219,22 +297,38 @@ fn a_root_file_system_becomes_an_image_with_its_configuration() {
         cmd: vec!["/bin/sh".into()],
         ..ImageConfig::default()
     };
-    let image = fixture.store.import_rootfs("base", gzip(&layer()).as_slice(), &config).unwrap();
+    let image = fixture
+        .store
+        .import_rootfs("base", gzip(&layer()).as_slice(), &config)
+        .unwrap();
     assert_eq!(image.config, config);
     assert_eq!(image.names, ["docker.io/library/base:latest"]);
-    let again = fixture.store.import_rootfs("base", gzip(&layer()).as_slice(), &config).unwrap();
+    let again = fixture
+        .store
+        .import_rootfs("base", gzip(&layer()).as_slice(), &config)
+        .unwrap();
     assert_eq!(again.id, image.id);
 
     let tree = TempDir::new().unwrap();
     fs::create_dir(tree.path().join("w")).unwrap();
     fs::write(tree.path().join("w/hello"), "tree").unwrap();
-    let image = fixture.store.import_rootfs_directory("tree", tree.path(), &config).unwrap();
+    let image = fixture
+        .store
+        .import_rootfs_directory("tree", tree.path(), &config)
+        .unwrap();
     let root = fixture.store.lower_dirs(&image).unwrap().remove(0);
     assert_eq!(fs::read_to_string(root.join("w/hello")).unwrap(), "tree");
 }
 
 #[test]
 fn what_is_no_image_archive_is_said_so() {
-    let error = Fixture::new().store.import(layer().as_slice()).unwrap_err().to_string();
-    assert!(error.contains("neither manifest.json (docker save) nor index.json (OCI)"), "{error}");
+    let error = Fixture::new()
+        .store
+        .import(layer().as_slice())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("neither manifest.json (docker save) nor index.json (OCI)"),
+        "{error}"
+    );
 }

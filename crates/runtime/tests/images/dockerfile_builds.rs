@@ -5,7 +5,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use plinth_runtime::{BuildError, BuildOptions, Image, ImageConfig, ImageStore, Progress, RunOnce, build};
+use plinth_runtime::{
+    BuildError, BuildOptions, Image, ImageConfig, ImageStore, Progress, RunOnce, build,
+};
 use tempfile::TempDir;
 
 use crate::fixture::{Fixture, Tar, gzip, mounted};
@@ -23,21 +25,38 @@ impl Bench {
     fn new() -> Self {
         let (fixture, context) = (Fixture::new(), TempDir::new().unwrap());
         let base = Tar::new()
-            .dir("etc").file("etc/passwd", "root:x:0:0::/root:/bin/sh\nnode:x:1000:1001::/home/node:/bin/sh\n")
+            .dir("etc")
+            .file(
+                "etc/passwd",
+                "root:x:0:0::/root:/bin/sh\nnode:x:1000:1001::/home/node:/bin/sh\n",
+            )
             .file("etc/group", "root:x:0:\nstaff:x:50:\n")
-            .dir("usr").dir("usr/lib").symlink("lib", "usr/lib").dir("old").file("old/file", "old")
+            .dir("usr")
+            .dir("usr/lib")
+            .symlink("lib", "usr/lib")
+            .dir("old")
+            .file("old/file", "old")
             .finish();
         let config = ImageConfig {
             env: vec![("PATH".into(), "/bin".into())],
             cmd: vec!["/bin/sh".into()],
             ..ImageConfig::default()
         };
-        fixture.store.import_rootfs("base", base.as_slice(), &config).unwrap();
+        fixture
+            .store
+            .import_rootfs("base", base.as_slice(), &config)
+            .unwrap();
         let run = |command: &RunOnce| {
             fs::write(command.upper_dir.join("ran"), command.args.join(" ")).unwrap();
             0
         };
-        Self { fixture, context, ran: Vec::new(), run, lines: Vec::new() }
+        Self {
+            fixture,
+            context,
+            ran: Vec::new(),
+            run,
+            lines: Vec::new(),
+        }
     }
 
     fn write(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
@@ -47,10 +66,17 @@ impl Bench {
         self
     }
 
-    fn build_with(&mut self, dockerfile: &str, change: impl FnOnce(&mut BuildOptions)) -> Result<Image, BuildError> {
+    fn build_with(
+        &mut self,
+        dockerfile: &str,
+        change: impl FnOnce(&mut BuildOptions),
+    ) -> Result<Image, BuildError> {
         self.write("Dockerfile", dockerfile);
-        let mut options =
-            BuildOptions { tags: vec!["out".into()], context: self.context.path().to_owned(), ..BuildOptions::default() };
+        let mut options = BuildOptions {
+            tags: vec!["out".into()],
+            context: self.context.path().to_owned(),
+            ..BuildOptions::default()
+        };
         change(&mut options);
         self.lines.clear();
         let (ran, lines, run) = (&mut self.ran, &mut self.lines, self.run);
@@ -71,7 +97,10 @@ impl Bench {
     }
 
     fn error(&mut self, dockerfile: &str) -> String {
-        self.build_with(dockerfile, |_| {}).unwrap_err().to_string().replace(self.context.path().to_str().unwrap(), "")
+        self.build_with(dockerfile, |_| {})
+            .unwrap_err()
+            .to_string()
+            .replace(self.context.path().to_str().unwrap(), "")
     }
 
     fn look<T>(&self, image: &Image, look: impl FnOnce(&Path) -> T) -> T {
@@ -87,7 +116,11 @@ impl Bench {
                 let path = root.join(&relative);
                 let metadata = fs::symlink_metadata(&path).unwrap();
                 let what = if metadata.is_dir() {
-                    pending.extend(fs::read_dir(&path).unwrap().map(|entry| relative.join(entry.unwrap().file_name())));
+                    pending.extend(
+                        fs::read_dir(&path)
+                            .unwrap()
+                            .map(|entry| relative.join(entry.unwrap().file_name())),
+                    );
                     "/".to_owned()
                 } else if metadata.is_symlink() {
                     format!(" -> {}", fs::read_link(&path).unwrap().display())
@@ -95,7 +128,8 @@ impl Bench {
                     format!(" = {}", fs::read_to_string(&path).unwrap())
                 };
                 if !relative.as_os_str().is_empty() {
-                    let (mode, uid, gid) = (metadata.mode() & 0o7777, metadata.uid(), metadata.gid());
+                    let (mode, uid, gid) =
+                        (metadata.mode() & 0o7777, metadata.uid(), metadata.gid());
                     lines.push(format!("{}{what} {mode:o} {uid}:{gid}", relative.display()));
                 }
             }
@@ -108,8 +142,17 @@ impl Bench {
 #[test]
 fn copies_land_where_docker_puts_them() {
     let mut bench = Bench::new();
-    bench.write("a.js", "A").write("b.js", "B").write("dir/sub/c", "C").write("dir/d", "D").write("run.sh", "S");
-    fs::set_permissions(bench.context.path().join("run.sh"), fs::Permissions::from_mode(0o750)).unwrap();
+    bench
+        .write("a.js", "A")
+        .write("b.js", "B")
+        .write("dir/sub/c", "C")
+        .write("dir/d", "D")
+        .write("run.sh", "S");
+    fs::set_permissions(
+        bench.context.path().join("run.sh"),
+        fs::Permissions::from_mode(0o750),
+    )
+    .unwrap();
     symlink("d", bench.context.path().join("dir/link")).unwrap();
     symlink("dir/d", bench.context.path().join("to-d")).unwrap();
     let image = bench.build(
@@ -129,13 +172,27 @@ fn copies_land_where_docker_puts_them() {
     assert_eq!(
         bench.tree(&image),
         [
-            "app.js = A 644 0:0", "followed = D 644 0:0", "js/ 755 0:0", "js/a.js = A 644 0:0", "js/b.js = B 644 0:0",
-            "merged/ 755 0:0", "merged/c = C 644 0:0", "merged/d = D 644 0:0",
-            "own/ 755 7:8", "own/run.sh = S 700 7:8",
-            "two/ 755 0:0", "two/a.js = A 644 0:0", "two/b.js = B 644 0:0",
+            "app.js = A 644 0:0",
+            "followed = D 644 0:0",
+            "js/ 755 0:0",
+            "js/a.js = A 644 0:0",
+            "js/b.js = B 644 0:0",
+            "merged/ 755 0:0",
+            "merged/c = C 644 0:0",
+            "merged/d = D 644 0:0",
+            "own/ 755 7:8",
+            "own/run.sh = S 700 7:8",
+            "two/ 755 0:0",
+            "two/a.js = A 644 0:0",
+            "two/b.js = B 644 0:0",
             "with space = S 750 0:0",
-            "work/ 755 0:0", "work/here/ 755 0:0", "work/here/a.js = A 644 0:0", "work/here/dir/ 755 0:0",
-            "work/here/dir/d = D 644 0:0", "work/here/dir/link -> d 777 0:0", "work/here/dir/sub/ 755 0:0",
+            "work/ 755 0:0",
+            "work/here/ 755 0:0",
+            "work/here/a.js = A 644 0:0",
+            "work/here/dir/ 755 0:0",
+            "work/here/dir/d = D 644 0:0",
+            "work/here/dir/link -> d 777 0:0",
+            "work/here/dir/sub/ 755 0:0",
             "work/here/dir/sub/c = C 644 0:0",
         ]
     );
@@ -149,13 +206,23 @@ fn copies_respect_what_the_base_image_has() {
     let image = bench.build("FROM base\nCOPY x /lib/x\nCOPY lib /lib\nCOPY --chown=node:staff x /old/\nCOPY --chown=node x /n\nCOPY x /old/file");
     let tree = bench.tree(&image);
     for line in [
-        "lib -> usr/lib 777 0:0", "usr/lib/x = X 644 0:0", "usr/lib/y = Y 644 0:0", "old/x = X 644 1000:50", "n = X 644 1000:1001",
+        "lib -> usr/lib 777 0:0",
+        "usr/lib/x = X 644 0:0",
+        "usr/lib/y = Y 644 0:0",
+        "old/x = X 644 1000:50",
+        "n = X 644 1000:1001",
         "old/file = X 644 0:0",
     ] {
-        assert!(tree.iter().any(|found| found == line), "{line} in {tree:#?}");
+        assert!(
+            tree.iter().any(|found| found == line),
+            "{line} in {tree:#?}"
+        );
     }
     assert_eq!(image.config.cmd, ["/bin/sh"]);
-    assert_eq!(image.layers[0], bench.fixture.store.inspect("base").unwrap().layers[0]);
+    assert_eq!(
+        image.layers[0],
+        bench.fixture.store.inspect("base").unwrap().layers[0]
+    );
 }
 
 #[test]
@@ -163,12 +230,30 @@ fn a_symlink_of_an_image_or_context_leads_no_further_than_itself() {
     let mut bench = Bench::new();
     let outside = TempDir::new().unwrap();
     fs::write(outside.path().join("secret"), "secret").unwrap();
-    let evil = Tar::new().symlink("evil", outside.path().to_str().unwrap()).finish();
-    bench.fixture.store.import_rootfs("evil", evil.as_slice(), &ImageConfig::default()).unwrap();
+    let evil = Tar::new()
+        .symlink("evil", outside.path().to_str().unwrap())
+        .finish();
+    bench
+        .fixture
+        .store
+        .import_rootfs("evil", evil.as_slice(), &ImageConfig::default())
+        .unwrap();
     bench.write("x", "X");
-    symlink(outside.path().join("secret"), bench.context.path().join("leak")).unwrap();
-    assert!(bench.error("FROM scratch\nCOPY leak /leak").contains("\"leak\" not found"));
-    assert!(bench.error("FROM scratch\nCOPY ../x /x").contains("outside of the build context"));
+    symlink(
+        outside.path().join("secret"),
+        bench.context.path().join("leak"),
+    )
+    .unwrap();
+    assert!(
+        bench
+            .error("FROM scratch\nCOPY leak /leak")
+            .contains("\"leak\" not found")
+    );
+    assert!(
+        bench
+            .error("FROM scratch\nCOPY ../x /x")
+            .contains("outside of the build context")
+    );
     let result = bench.build_with("FROM evil\nCOPY x /evil/x\nWORKDIR /evil/w", |_| {});
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
     // The link points nowhere inside the image.
@@ -179,33 +264,72 @@ fn a_symlink_of_an_image_or_context_leads_no_further_than_itself() {
 fn dockerignore_hides_files_and_brings_some_back() {
     let mut bench = Bench::new();
     bench.write(".dockerignore", "# comment\nnode_modules\n*.log\n!keep.log\ndocs/*\n!docs/index\nDockerfile\n.dockerignore\n");
-    for path in ["node_modules/x", "a.log", "keep.log", "docs/index", "docs/other", "src/a.log", "src/main"] {
+    for path in [
+        "node_modules/x",
+        "a.log",
+        "keep.log",
+        "docs/index",
+        "docs/other",
+        "src/a.log",
+        "src/main",
+    ] {
         bench.write(path, "");
     }
     let image = bench.build("FROM scratch\nCOPY . /");
-    let tree: Vec<String> = bench.tree(&image).iter().map(|line| line.split([' ', '=']).next().unwrap().to_owned()).collect();
-    assert_eq!(tree, ["docs/", "docs/index", "keep.log", "src/", "src/a.log", "src/main"]);
-    assert!(bench.error("FROM scratch\nCOPY a.log /").contains("\"a.log\" not found (excluded by .dockerignore)"));
+    let tree: Vec<String> = bench
+        .tree(&image)
+        .iter()
+        .map(|line| line.split([' ', '=']).next().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        tree,
+        [
+            "docs/",
+            "docs/index",
+            "keep.log",
+            "src/",
+            "src/a.log",
+            "src/main"
+        ]
+    );
+    assert!(
+        bench
+            .error("FROM scratch\nCOPY a.log /")
+            .contains("\"a.log\" not found (excluded by .dockerignore)")
+    );
 }
 
 #[test]
 fn add_unpacks_local_archives_and_only_add() {
     let mut bench = Bench::new();
     let archive = Tar::new()
-        .raw("p", tar::EntryType::Directory, "", b"", |header| header.set_uid(9))
-        .raw("p/q", tar::EntryType::Regular, "", b"Q", |header| header.set_uid(9))
+        .raw("p", tar::EntryType::Directory, "", b"", |header| {
+            header.set_uid(9)
+        })
+        .raw("p/q", tar::EntryType::Regular, "", b"Q", |header| {
+            header.set_uid(9)
+        })
         .finish();
     bench.write("a.tgz", gzip(&archive)).write("plain", "P");
     let image = bench.build("FROM scratch\nADD a.tgz plain /in/\nCOPY plain /copied\n");
     assert_eq!(
         bench.tree(&image),
-        ["copied = P 644 0:0", "in/ 755 0:0", "in/p/ 755 9:0", "in/p/q = Q 644 9:0", "in/plain = P 644 0:0"]
+        [
+            "copied = P 644 0:0",
+            "in/ 755 0:0",
+            "in/p/ 755 9:0",
+            "in/p/q = Q 644 9:0",
+            "in/plain = P 644 0:0"
+        ]
     );
     bench.write("plain.tar", archive);
     let image = bench.build("FROM scratch\nCOPY plain.tar /\nADD --chown=3:4 plain.tar /x");
     let tree = bench.tree(&image);
     assert!(tree[0].starts_with("plain.tar = p"), "{tree:?}");
-    assert_eq!(tree[1..], ["x/ 755 3:4", "x/p/ 755 3:4", "x/p/q = Q 644 3:4"]);
+    assert_eq!(
+        tree[1..],
+        ["x/ 755 3:4", "x/p/ 755 3:4", "x/p/q = Q 644 3:4"]
+    );
 }
 
 #[test]
@@ -227,21 +351,45 @@ fn stages_build_on_and_copy_from_each_other() {
         LABEL x=y\n";
     let image = bench
         .build_with(dockerfile, |options| {
-            options.build_args = vec![("BASE".into(), "base".into()), ("MODE".into(), "release".into()), ("WHAT".into(), "x".into())];
+            options.build_args = vec![
+                ("BASE".into(), "base".into()),
+                ("MODE".into(), "release".into()),
+                ("WHAT".into(), "x".into()),
+            ];
             options.target = Some("Final".into());
         })
         .unwrap();
     let tree = bench.tree(&image);
-    for line in ["opt/bin-release = source 644 5:5", "zero/bin-release = source 644 5:5"] {
-        assert!(tree.iter().any(|found| found == line), "{line} in {tree:#?}");
+    for line in [
+        "opt/bin-release = source 644 5:5",
+        "zero/bin-release = source 644 5:5",
+    ] {
+        assert!(
+            tree.iter().any(|found| found == line),
+            "{line} in {tree:#?}"
+        );
     }
-    assert!(tree.iter().any(|line| line.starts_with("group = root:x:0:")), "{tree:#?}");
+    assert!(
+        tree.iter()
+            .any(|line| line.starts_with("group = root:x:0:")),
+        "{tree:#?}"
+    );
     assert_eq!(image.config.env, [("A".to_owned(), "1".to_owned())]);
-    assert!(bench.ran.is_empty(), "stages that nothing needs are not built");
+    assert!(
+        bench.ran.is_empty(),
+        "stages that nothing needs are not built"
+    );
     assert_eq!(bench.lines[0], "[1/8] FROM ${BASE} AS build");
     assert_eq!(bench.lines[2], "[3/8] COPY --chown=5 src /out/bin-$MODE");
-    assert_eq!(bench.lines.last().unwrap(), "warning: build arguments were not used: WHAT");
-    let extra = bench.build_with(dockerfile, |options| options.build_args = vec![("BASE".into(), "base".into())]).unwrap();
+    assert_eq!(
+        bench.lines.last().unwrap(),
+        "warning: build arguments were not used: WHAT"
+    );
+    let extra = bench
+        .build_with(dockerfile, |options| {
+            options.build_args = vec![("BASE".into(), "base".into())]
+        })
+        .unwrap();
     assert_eq!(extra.config.labels["x"], "y");
 }
 
@@ -254,8 +402,15 @@ fn run_gets_the_environment_the_user_and_the_layers_below() {
     );
     let first = &bench.ran[0];
     assert_eq!(first.args, ["/bin/sh", "-c", "echo \"$B\" &&     more"]);
-    assert_eq!((first.user.as_str(), first.cwd.to_str()), ("node", Some("/srv")));
-    let env: Vec<String> = first.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(
+        (first.user.as_str(), first.cwd.to_str()),
+        ("node", Some("/srv"))
+    );
+    let env: Vec<String> = first
+        .env
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     assert_eq!(env, ["PATH=/bin", "B=2", "TOKEN=t"]);
     assert_eq!(first.lower_dirs.len(), 2);
     assert!(first.lower_dirs[1].join("etc/passwd").exists(), "top first");
@@ -263,8 +418,17 @@ fn run_gets_the_environment_the_user_and_the_layers_below() {
     assert_eq!(bench.ran[2].args, ["/exec", "form"]);
     assert!(bench.ran[3].private_network && !first.private_network);
     assert!(bench.lines.contains(&"output\n".to_owned()));
-    assert!(bench.tree(&image).iter().any(|line| line.starts_with("ran = /bin/ash -e x")), "the last RUN's file");
-    assert!(image.config.env.iter().all(|(name, _)| name != "TOKEN"), "ARGs are not in the image");
+    assert!(
+        bench
+            .tree(&image)
+            .iter()
+            .any(|line| line.starts_with("ran = /bin/ash -e x")),
+        "the last RUN's file"
+    );
+    assert!(
+        image.config.env.iter().all(|(name, _)| name != "TOKEN"),
+        "ARGs are not in the image"
+    );
 }
 
 #[test]
@@ -273,29 +437,82 @@ fn what_run_deletes_is_gone_and_stays_gone_after_an_export() {
     bench.run = |command| {
         use rustix::fs::{CWD, FileType, Mode, mknodat};
         fs::create_dir(command.upper_dir.join("old")).unwrap();
-        mknodat(CWD, command.upper_dir.join("old/file"), FileType::CharacterDevice, Mode::empty(), 0).unwrap();
+        mknodat(
+            CWD,
+            command.upper_dir.join("old/file"),
+            FileType::CharacterDevice,
+            Mode::empty(),
+            0,
+        )
+        .unwrap();
         fs::create_dir(command.upper_dir.join("etc")).unwrap();
         let opaque = command.upper_dir.join("etc");
-        rustix::fs::lsetxattr(&opaque, "trusted.overlay.opaque", b"y", rustix::fs::XattrFlags::empty()).unwrap();
-        rustix::fs::lsetxattr(&opaque, "trusted.overlay.origin", b"host", rustix::fs::XattrFlags::empty()).unwrap();
+        rustix::fs::lsetxattr(
+            &opaque,
+            "trusted.overlay.opaque",
+            b"y",
+            rustix::fs::XattrFlags::empty(),
+        )
+        .unwrap();
+        rustix::fs::lsetxattr(
+            &opaque,
+            "trusted.overlay.origin",
+            b"host",
+            rustix::fs::XattrFlags::empty(),
+        )
+        .unwrap();
         fs::create_dir(command.upper_dir.join("new")).unwrap();
         let new = command.upper_dir.join("new");
-        rustix::fs::lsetxattr(&new, "trusted.overlay.opaque", b"y", rustix::fs::XattrFlags::empty()).unwrap();
+        rustix::fs::lsetxattr(
+            &new,
+            "trusted.overlay.opaque",
+            b"y",
+            rustix::fs::XattrFlags::empty(),
+        )
+        .unwrap();
         fs::write(new.join("a"), "linked").unwrap();
         fs::hard_link(new.join("a"), new.join("b")).unwrap();
         0
     };
     let image = bench.build("FROM base\nRUN x");
     let tree = bench.tree(&image);
-    assert_eq!(tree, ["etc/ 755 0:0", "lib -> usr/lib 777 0:0", "new/ 755 0:0", "new/a = linked 644 0:0", "new/b = linked 644 0:0", "old/ 755 0:0", "usr/ 755 0:0", "usr/lib/ 755 0:0"]);
+    assert_eq!(
+        tree,
+        [
+            "etc/ 755 0:0",
+            "lib -> usr/lib 777 0:0",
+            "new/ 755 0:0",
+            "new/a = linked 644 0:0",
+            "new/b = linked 644 0:0",
+            "old/ 755 0:0",
+            "usr/ 755 0:0",
+            "usr/lib/ 755 0:0"
+        ]
+    );
     let mut out = Vec::new();
     bench.fixture.store.export(&["out"], &mut out).unwrap();
     let other = Bench::new();
-    let again = other.fixture.store.import(out.as_slice()).unwrap().remove(0);
+    let again = other
+        .fixture
+        .store
+        .import(out.as_slice())
+        .unwrap()
+        .remove(0);
     assert_eq!(again.id, image.id);
     assert_eq!(other.tree(&again), tree);
     let names: Vec<String> = layer_entries(&bench.fixture.store, &out);
-    assert_eq!(names, ["etc/", "etc/.wh..wh..opq", "new/", "new/a", "new/b", "old/", "old/.wh.file"]);
+    assert_eq!(
+        names,
+        [
+            "etc/",
+            "etc/.wh..wh..opq",
+            "new/",
+            "new/a",
+            "new/b",
+            "old/",
+            "old/.wh.file"
+        ]
+    );
 }
 
 /// Names in the archive of the second layer of the only image.
@@ -303,8 +520,17 @@ fn layer_entries(store: &ImageStore, export: &[u8]) -> Vec<String> {
     let layer = store.inspect("out").unwrap().layers[1].clone();
     let wanted = format!("blobs/sha256/{}", layer.diff_id.hex());
     let mut archive = tar::Archive::new(export);
-    let entry = archive.entries().unwrap().map(Result::unwrap).find(|e| e.path().unwrap() == Path::new(&wanted)).unwrap();
-    tar::Archive::new(entry).entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string()).collect::<Vec<_>>()
+    let entry = archive
+        .entries()
+        .unwrap()
+        .map(Result::unwrap)
+        .find(|e| e.path().unwrap() == Path::new(&wanted))
+        .unwrap();
+    tar::Archive::new(entry)
+        .entries()
+        .unwrap()
+        .map(|e| e.unwrap().path().unwrap().display().to_string())
+        .collect::<Vec<_>>()
 }
 
 #[test]
@@ -313,18 +539,46 @@ fn unchanged_steps_are_cached_and_give_the_same_image() {
     bench.write("app.js", "1").write("other", "o");
     let dockerfile = "FROM base\nRUN install\nCOPY app.js /app.js\nENV A=b\nCMD [\"x\"]";
     let first = bench.build(dockerfile);
-    assert_eq!(bench.lines, ["[1/5] FROM base", "[2/5] RUN install", "output\n", "[3/5] COPY app.js /app.js", "[4/5] ENV A=b", "[5/5] CMD [\"x\"]"]);
+    assert_eq!(
+        bench.lines,
+        [
+            "[1/5] FROM base",
+            "[2/5] RUN install",
+            "output\n",
+            "[3/5] COPY app.js /app.js",
+            "[4/5] ENV A=b",
+            "[5/5] CMD [\"x\"]"
+        ]
+    );
     // Neither times nor files that are not copied matter.
     bench.write("app.js", "1").write("other", "changed");
     let second = bench.build(dockerfile);
     assert_eq!(second.id, first.id);
-    assert_eq!(bench.lines, ["[1/5] FROM base", "[2/5] RUN install CACHED", "[3/5] COPY app.js /app.js CACHED", "[4/5] ENV A=b CACHED", "[5/5] CMD [\"x\"] CACHED"]);
+    assert_eq!(
+        bench.lines,
+        [
+            "[1/5] FROM base",
+            "[2/5] RUN install CACHED",
+            "[3/5] COPY app.js /app.js CACHED",
+            "[4/5] ENV A=b CACHED",
+            "[5/5] CMD [\"x\"] CACHED"
+        ]
+    );
     assert_eq!(bench.ran.len(), 1);
     bench.write("app.js", "2");
     let third = bench.build(dockerfile);
     assert_ne!(third.id, first.id);
-    assert_eq!(bench.lines[1..4], ["[2/5] RUN install CACHED", "[3/5] COPY app.js /app.js", "[4/5] ENV A=b"]);
-    bench.build_with(dockerfile, |options| options.no_cache = true).unwrap();
+    assert_eq!(
+        bench.lines[1..4],
+        [
+            "[2/5] RUN install CACHED",
+            "[3/5] COPY app.js /app.js",
+            "[4/5] ENV A=b"
+        ]
+    );
+    bench
+        .build_with(dockerfile, |options| options.no_cache = true)
+        .unwrap();
     assert_eq!(bench.ran.len(), 2);
     assert!(!bench.lines.iter().any(|line| line.ends_with("CACHED")));
 }
@@ -344,15 +598,29 @@ fn the_cache_forgets_what_a_sweep_took() {
 fn the_same_files_give_the_same_layer_on_every_host() {
     let build = || {
         let mut bench = Bench::new();
-        bench.write("tree/b/c", "x").write("tree/a", "y").write("f", "z");
+        bench
+            .write("tree/b/c", "x")
+            .write("tree/a", "y")
+            .write("f", "z");
         for path in ["tree/b/c", "tree/b", "tree/a", "tree", "f"] {
             let path = bench.context.path().join(path);
-            let time = rustix::fs::Timespec { tv_sec: 1_600_000_000, tv_nsec: 0 };
-            let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
-            rustix::fs::utimensat(rustix::fs::CWD, &path, &times, rustix::fs::AtFlags::empty()).unwrap();
+            let time = rustix::fs::Timespec {
+                tv_sec: 1_600_000_000,
+                tv_nsec: 0,
+            };
+            let times = rustix::fs::Timestamps {
+                last_access: time,
+                last_modification: time,
+            };
+            rustix::fs::utimensat(rustix::fs::CWD, &path, &times, rustix::fs::AtFlags::empty())
+                .unwrap();
         }
         let image = bench.build("FROM base\nCOPY tree /t/u\nCOPY f /old/f\nWORKDIR /w/x");
-        image.layers.iter().map(|layer| layer.diff_id.to_string()).collect::<Vec<_>>()
+        image
+            .layers
+            .iter()
+            .map(|layer| layer.diff_id.to_string())
+            .collect::<Vec<_>>()
     };
     assert_eq!(build(), build());
 }
@@ -362,27 +630,72 @@ fn mistakes_are_told_with_file_and_line() {
     let mut bench = Bench::new();
     bench.write("a", "").write("b", "");
     for (dockerfile, expected) in [
-        ("FROM scratch\nFETCH x", "/Dockerfile:2: unknown instruction: FETCH (known: ADD, ARG"),
-        ("FROM scratch\n\nCOPY missing /", "/Dockerfile:3: \"missing\" not found"),
-        ("FROM scratch\nCOPY a b /file", "/Dockerfile:2: with more than one source file"),
-        ("FROM scratch\nCOPY --chown=nobody a /", "/Dockerfile:2: unable to find user nobody"),
-        ("FROM scratch\nCOPY --chmod=u+x a /", "/Dockerfile:2: invalid chmod parameter"),
-        ("FROM scratch\nRUN x", "/Dockerfile:2: there is nothing to run in an empty image"),
-        ("FROM Bad:::", "/Dockerfile:1: \"Bad:::\" is not an image name"),
-        ("FROM $NOTHING", "/Dockerfile:1: base name ($NOTHING) should not be blank"),
-        ("FROM scratch AS x\nCOPY --from=x a /", "circular dependency"),
+        (
+            "FROM scratch\nFETCH x",
+            "/Dockerfile:2: unknown instruction: FETCH (known: ADD, ARG",
+        ),
+        (
+            "FROM scratch\n\nCOPY missing /",
+            "/Dockerfile:3: \"missing\" not found",
+        ),
+        (
+            "FROM scratch\nCOPY a b /file",
+            "/Dockerfile:2: with more than one source file",
+        ),
+        (
+            "FROM scratch\nCOPY --chown=nobody a /",
+            "/Dockerfile:2: unable to find user nobody",
+        ),
+        (
+            "FROM scratch\nCOPY --chmod=u+x a /",
+            "/Dockerfile:2: invalid chmod parameter",
+        ),
+        (
+            "FROM scratch\nRUN x",
+            "/Dockerfile:2: there is nothing to run in an empty image",
+        ),
+        (
+            "FROM Bad:::",
+            "/Dockerfile:1: \"Bad:::\" is not an image name",
+        ),
+        (
+            "FROM $NOTHING",
+            "/Dockerfile:1: base name ($NOTHING) should not be blank",
+        ),
+        (
+            "FROM scratch AS x\nCOPY --from=x a /",
+            "circular dependency",
+        ),
         ("FROM scratch\nCOPY [ /", "/Dockerfile:2: bad pattern"),
     ] {
         let error = bench.error(dockerfile);
         assert!(error.contains(expected), "{dockerfile:?}: {error}");
     }
     bench.run = |_| 3;
-    assert_eq!(bench.error("FROM base\nRUN exit 3"), "/Dockerfile:2: RUN exit 3: the command returned exit code 3");
-    let error = bench.build_with("FROM base", |options| options.target = Some("t".into())).unwrap_err();
+    assert_eq!(
+        bench.error("FROM base\nRUN exit 3"),
+        "/Dockerfile:2: RUN exit 3: the command returned exit code 3"
+    );
+    let error = bench
+        .build_with("FROM base", |options| options.target = Some("t".into()))
+        .unwrap_err();
     assert!(matches!(error, BuildError::NoTarget(_)), "{error}");
-    assert!(bench.fixture.store.resolve("out").unwrap().is_none(), "a failed build names nothing");
+    assert!(
+        bench.fixture.store.resolve("out").unwrap().is_none(),
+        "a failed build names nothing"
+    );
     fs::remove_file(bench.context.path().join("Dockerfile")).unwrap();
-    let options = BuildOptions { context: bench.context.path().to_owned(), ..BuildOptions::default() };
-    let error = build(&bench.fixture.store, &options, &mut |_, _| Ok(0), &mut |_| {}).unwrap_err().to_string();
+    let options = BuildOptions {
+        context: bench.context.path().to_owned(),
+        ..BuildOptions::default()
+    };
+    let error = build(
+        &bench.fixture.store,
+        &options,
+        &mut |_, _| Ok(0),
+        &mut |_| {},
+    )
+    .unwrap_err()
+    .to_string();
     assert!(error.ends_with("Dockerfile: no such file"), "{error}");
 }

@@ -22,7 +22,8 @@ impl Fixture {
     }
 
     pub(crate) fn rootfs(&self, tar: &[u8]) -> Result<Image, ImageError> {
-        self.store.import_rootfs("test", tar, &ImageConfig::default())
+        self.store
+            .import_rootfs("test", tar, &ImageConfig::default())
     }
 
     /// The only layer of an image of this tar.
@@ -51,7 +52,14 @@ impl Tar {
         Self::default()
     }
 
-    pub(crate) fn raw(mut self, name: &str, kind: EntryType, link: &str, content: &[u8], change: impl FnOnce(&mut Header)) -> Self {
+    pub(crate) fn raw(
+        mut self,
+        name: &str,
+        kind: EntryType,
+        link: &str,
+        content: &[u8],
+        change: impl FnOnce(&mut Header),
+    ) -> Self {
         let mut header = Header::new_ustar();
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
@@ -88,7 +96,9 @@ impl Tar {
     /// PAX records for the entry that follows.
     pub(crate) fn pax(self, records: &[(&str, &[u8])]) -> Self {
         let mut builder = Builder::new(self.0);
-        builder.append_pax_extensions(records.iter().copied()).unwrap();
+        builder
+            .append_pax_extensions(records.iter().copied())
+            .unwrap();
         Self(std::mem::take(builder.get_mut()))
     }
 
@@ -130,8 +140,10 @@ pub(crate) fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
 
 /// An OCI manifest of a configuration and its layers as stored.
 pub(crate) fn manifest(config: &[u8], layers: &[&[u8]]) -> Vec<u8> {
-    let layers: Vec<Value> =
-        layers.iter().map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar", layer)).collect();
+    let layers: Vec<Value> = layers
+        .iter()
+        .map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar", layer))
+        .collect();
     serde_json::to_vec(&json!({
         "schemaVersion": 2,
         "config": descriptor("application/vnd.oci.image.config.v1+json", config),
@@ -144,7 +156,9 @@ pub(crate) fn manifest(config: &[u8], layers: &[&[u8]]) -> Vec<u8> {
 pub(crate) fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     members
         .iter()
-        .fold(Tar::new(), |tar, (name, content)| tar.raw(name, EntryType::Regular, "", content, |_| {}))
+        .fold(Tar::new(), |tar, (name, content)| {
+            tar.raw(name, EntryType::Regular, "", content, |_| {})
+        })
         .finish()
 }
 
@@ -155,16 +169,43 @@ pub(crate) fn mounted<T>(lower: &[PathBuf], look: impl FnOnce(&Path) -> T) -> T 
     let directory = TempDir::new().unwrap();
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
     let nothing: Option<&str> = None;
-    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
-    mount(Some("tmpfs"), directory.path(), Some("tmpfs"), MsFlags::empty(), nothing).unwrap();
+    mount(
+        nothing,
+        "/",
+        nothing,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        nothing,
+    )
+    .unwrap();
+    mount(
+        Some("tmpfs"),
+        directory.path(),
+        Some("tmpfs"),
+        MsFlags::empty(),
+        nothing,
+    )
+    .unwrap();
     for name in ["u", "w", "m"] {
         std::fs::create_dir(directory.path().join(name)).unwrap();
     }
-    let lower: Vec<String> = lower.iter().map(|path| path.display().to_string()).collect();
+    let lower: Vec<String> = lower
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
     let at = directory.path().display();
-    let options = format!("lowerdir={},upperdir={at}/u,workdir={at}/w", lower.join(":"));
+    let options = format!(
+        "lowerdir={},upperdir={at}/u,workdir={at}/w",
+        lower.join(":")
+    );
     let merged = directory.path().join("m");
-    mount(Some("overlay"), &merged, Some("overlay"), MsFlags::empty(), Some(options.as_str())).unwrap();
+    mount(
+        Some("overlay"),
+        &merged,
+        Some("overlay"),
+        MsFlags::empty(),
+        Some(options.as_str()),
+    )
+    .unwrap();
     let seen = look(&merged);
     nix::mount::umount(&merged).unwrap();
     nix::mount::umount(directory.path()).unwrap();

@@ -11,7 +11,11 @@ use crate::fixture::{Fixture, Tar};
 fn refused(fixture: &Fixture, tar: Tar) -> String {
     let result: Result<Image, ImageError> = fixture.rootfs(&tar.finish());
     let error = result.expect_err("must be refused");
-    assert_eq!(fixture.entries("layers"), Vec::<String>::new(), "nothing of a refused layer is visible");
+    assert_eq!(
+        fixture.entries("layers"),
+        Vec::<String>::new(),
+        "nothing of a refused layer is visible"
+    );
     assert_eq!(fixture.entries("images/staging"), Vec::<String>::new());
     assert!(fixture.store.list().unwrap().is_empty());
     error.to_string()
@@ -47,7 +51,10 @@ fn a_symlink_leads_no_further_than_the_layer() {
     assert_eq!(fs::read_to_string(inside.join("one")).unwrap(), "1");
     assert_eq!(fs::read_to_string(inside.join("two")).unwrap(), "2");
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
-    assert_eq!(fs::read_to_string(outside.path().join("three")).unwrap(), "stays");
+    assert_eq!(
+        fs::read_to_string(outside.path().join("three")).unwrap(),
+        "stays"
+    );
 }
 
 #[test]
@@ -56,7 +63,9 @@ fn hard_links_reach_only_files_of_the_layer() {
     let target = secret.path().to_str().unwrap().to_owned();
     for tar in [
         Tar::new().hard_link("link", &target),
-        Tar::new().symlink("tmp", "/").hard_link("link", &format!("tmp{target}")),
+        Tar::new()
+            .symlink("tmp", "/")
+            .hard_link("link", &format!("tmp{target}")),
         Tar::new().hard_link("link", &format!("../../..{target}")),
     ] {
         let error = refused(&Fixture::new(), tar);
@@ -68,7 +77,10 @@ fn hard_links_reach_only_files_of_the_layer() {
 fn a_file_is_never_written_through_a_symlink_of_its_own_name() {
     let outside = tempfile::NamedTempFile::new().unwrap();
     let fixture = Fixture::new();
-    let tar = Tar::new().symlink("f", outside.path().to_str().unwrap()).file("f", "inside").finish();
+    let tar = Tar::new()
+        .symlink("f", outside.path().to_str().unwrap())
+        .file("f", "inside")
+        .finish();
     let layer = fixture.unpacked(&tar);
     assert_eq!(fs::read_to_string(layer.join("f")).unwrap(), "inside");
     assert_eq!(fs::read_to_string(outside.path()).unwrap(), "");
@@ -78,9 +90,15 @@ fn a_file_is_never_written_through_a_symlink_of_its_own_name() {
 fn the_last_of_several_entries_of_one_name_wins() {
     let fixture = Fixture::new();
     let tar = Tar::new()
-        .dir("a").file("a/deep", "gone").file("a", "file")
-        .file("b", "gone").dir("b").file("b/c", "kept")
-        .symlink("d", "b").dir("d").file("d/e", "own")
+        .dir("a")
+        .file("a/deep", "gone")
+        .file("a", "file")
+        .file("b", "gone")
+        .dir("b")
+        .file("b/c", "kept")
+        .symlink("d", "b")
+        .dir("d")
+        .file("d/e", "own")
         .finish();
     let layer = fixture.unpacked(&tar);
     assert_eq!(fs::read_to_string(layer.join("a")).unwrap(), "file");
@@ -96,9 +114,15 @@ fn overlay_marks_cannot_be_forged() {
         header.set_device_major(0).unwrap();
         header.set_device_minor(0).unwrap();
     };
-    let error = refused(&fixture, Tar::new().raw("etc", EntryType::Char, "", b"", device));
+    let error = refused(
+        &fixture,
+        Tar::new().raw("etc", EntryType::Char, "", b"", device),
+    );
     assert!(error.contains("0:0"), "{error}");
-    let tar = Tar::new().pax(&[("SCHILY.xattr.trusted.overlay.redirect", b"/etc"), ("SCHILY.xattr.user.mine", b"v")]);
+    let tar = Tar::new().pax(&[
+        ("SCHILY.xattr.trusted.overlay.redirect", b"/etc"),
+        ("SCHILY.xattr.user.mine", b"v"),
+    ]);
     let layer = fixture.unpacked(&tar.dir("d").finish());
     let mut names = Vec::with_capacity(256);
     rustix::fs::llistxattr(layer.join("d"), rustix::buffer::spare_capacity(&mut names)).unwrap();
@@ -116,7 +140,12 @@ fn whiteouts_of_nothing_are_refused() {
 #[test]
 fn headers_without_end_are_refused_before_they_fill_the_memory() {
     let name = vec![b'a'; 3 << 20];
-    let error = refused(&Fixture::new(), Tar::new().raw("././@LongLink", EntryType::GNULongName, "", &name, |_| {}).file("x", ""));
+    let error = refused(
+        &Fixture::new(),
+        Tar::new()
+            .raw("././@LongLink", EntryType::GNULongName, "", &name, |_| {})
+            .file("x", ""),
+    );
     assert!(error.contains("megabyte"), "{error}");
 }
 
@@ -130,16 +159,36 @@ fn an_archive_cut_short_is_refused() {
 #[test]
 fn garbage_and_unknown_compression_are_named() {
     let fixture = Fixture::new();
-    assert!(fixture.rootfs(b"this is not a tar archive, whatever its author says. ".repeat(20).as_slice()).is_err());
+    assert!(
+        fixture
+            .rootfs(
+                b"this is not a tar archive, whatever its author says. "
+                    .repeat(20)
+                    .as_slice()
+            )
+            .is_err()
+    );
     let error = fixture.rootfs(b"\xfd7zXZ\0rest").unwrap_err().to_string();
     assert!(error.contains("xz compression is not supported"), "{error}");
 }
 
 /// One entry of a random archive; few names, so that they collide.
 fn entry() -> impl Strategy<Value = (u8, String, String)> {
-    let part = prop_oneof!["[ab]", Just("..".to_owned()), Just(".".to_owned()), Just(".wh.a".to_owned()), Just(".wh..wh..opq".to_owned())];
+    let part = prop_oneof![
+        "[ab]",
+        Just("..".to_owned()),
+        Just(".".to_owned()),
+        Just(".wh.a".to_owned()),
+        Just(".wh..wh..opq".to_owned())
+    ];
     let path = proptest::collection::vec(part, 1..4).prop_map(|parts| parts.join("/"));
-    let target = prop_oneof![path.clone(), Just("/".to_owned()), Just("..".to_owned()), Just("OUTSIDE".to_owned()), path.clone().prop_map(|p| format!("OUTSIDE/{p}"))];
+    let target = prop_oneof![
+        path.clone(),
+        Just("/".to_owned()),
+        Just("..".to_owned()),
+        Just("OUTSIDE".to_owned()),
+        path.clone().prop_map(|p| format!("OUTSIDE/{p}"))
+    ];
     (0..6_u8, path, target)
 }
 

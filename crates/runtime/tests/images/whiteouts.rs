@@ -12,26 +12,43 @@ use crate::fixture::{Fixture, Tar, archive, config, mounted};
 fn upper_layers_delete_replace_and_hide() {
     let fixture = Fixture::new();
     let base = Tar::new()
-        .dir("etc").file("etc/passwd", "root").file("etc/gone", "x")
-        .dir("full").file("full/old", "x")
-        .dir("dir").file("dir/old", "x")
-        .dir("dead").file("dead/old", "x")
+        .dir("etc")
+        .file("etc/passwd", "root")
+        .file("etc/gone", "x")
+        .dir("full")
+        .file("full/old", "x")
+        .dir("dir")
+        .file("dir/old", "x")
+        .dir("dead")
+        .file("dead/old", "x")
         .finish();
     let top = Tar::new()
-        .dir("etc").file("etc/.wh.gone", "")
-        .dir("full").file("full/.wh..wh..opq", "").file("full/new", "y")
-        .file(".wh.dir", "").dir("dir").file("dir/new", "y")
+        .dir("etc")
+        .file("etc/.wh.gone", "")
+        .dir("full")
+        .file("full/.wh..wh..opq", "")
+        .file("full/new", "y")
+        .file(".wh.dir", "")
+        .dir("dir")
+        .file("dir/new", "y")
         .file(".wh.dead", "")
         .finish();
     let config = config("amd64", &[&base, &top]);
-    let manifest = br#"[{"Config":"c.json","RepoTags":["two:1"],"Layers":["1/layer.tar","2/layer.tar"]}]"#;
-    let archive =
-        archive(&[("1/layer.tar", &base), ("2/layer.tar", &top), ("c.json", &config), ("manifest.json", manifest)]);
+    let manifest =
+        br#"[{"Config":"c.json","RepoTags":["two:1"],"Layers":["1/layer.tar","2/layer.tar"]}]"#;
+    let archive = archive(&[
+        ("1/layer.tar", &base),
+        ("2/layer.tar", &top),
+        ("c.json", &config),
+        ("manifest.json", manifest),
+    ]);
     let image = fixture.store.import(archive.as_slice()).unwrap().remove(0);
     let lower = fixture.store.lower_dirs(&image).unwrap();
     let names = |path: &Path| {
-        let mut names: Vec<_> =
-            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     };
@@ -64,33 +81,69 @@ fn owners_modes_times_links_and_devices_are_kept() {
             header.set_device_minor(3).unwrap();
         })
         .raw("d/fifo", EntryType::Fifo, "", b"", |_| {})
-        .pax(&[("path", long.as_bytes()), ("mtime", b"1234567890.5"), ("SCHILY.xattr.user.k", b"v\0w")])
+        .pax(&[
+            ("path", long.as_bytes()),
+            ("mtime", b"1234567890.5"),
+            ("SCHILY.xattr.user.k", b"v\0w"),
+        ])
         .file("short", "x")
         .file("implied/parent/file", "x")
         .finish();
     let layer = fixture.unpacked(&tar);
     let look = |path: &str| fs::symlink_metadata(layer.join(path)).unwrap();
     let d = look("d");
-    assert_eq!((d.mode() & 0o7777, d.uid(), d.mtime()), (0o1777, 5, 1_000_000_000));
+    assert_eq!(
+        (d.mode() & 0o7777, d.uid(), d.mtime()),
+        (0o1777, 5, 1_000_000_000)
+    );
     let setuid = look("d/setuid");
-    assert_eq!((setuid.mode() & 0o7777, setuid.uid(), setuid.gid(), setuid.len()), (0o4711, 100_000, 7, 3));
+    assert_eq!(
+        (
+            setuid.mode() & 0o7777,
+            setuid.uid(),
+            setuid.gid(),
+            setuid.len()
+        ),
+        (0o4711, 100_000, 7, 3)
+    );
     assert_eq!(setuid.mtime(), 1_000_000_000);
     assert_eq!(look("d/same").ino(), setuid.ino());
-    assert_eq!(fs::read_link(layer.join("d/link")).unwrap(), Path::new("/nowhere"));
+    assert_eq!(
+        fs::read_link(layer.join("d/link")).unwrap(),
+        Path::new("/nowhere")
+    );
     assert_eq!(look("d/null").rdev(), rustix::fs::makedev(1, 3));
     assert!(look("d/fifo").file_type().is_fifo());
-    assert_eq!((look(&long).mtime(), look(&long).mtime_nsec()), (1_234_567_890, 500_000_000));
+    assert_eq!(
+        (look(&long).mtime(), look(&long).mtime_nsec()),
+        (1_234_567_890, 500_000_000)
+    );
     let mut value = Vec::with_capacity(16);
-    rustix::fs::lgetxattr(layer.join(&long), "user.k", rustix::buffer::spare_capacity(&mut value)).unwrap();
+    rustix::fs::lgetxattr(
+        layer.join(&long),
+        "user.k",
+        rustix::buffer::spare_capacity(&mut value),
+    )
+    .unwrap();
     assert_eq!(value, b"v\0w");
-    assert_eq!((look("implied/parent").mode() & 0o7777, look("implied").uid()), (0o755, 0));
+    assert_eq!(
+        (
+            look("implied/parent").mode() & 0o7777,
+            look("implied").uid()
+        ),
+        (0o755, 0)
+    );
 }
 
 #[test]
 fn a_sparse_file_takes_no_space() {
     let fixture = Fixture::new();
     let zeros = vec![0; 8 << 20];
-    let layer = fixture.unpacked(&Tar::new().raw("sparse", EntryType::Regular, "", &zeros, |_| {}).finish());
+    let layer = fixture.unpacked(
+        &Tar::new()
+            .raw("sparse", EntryType::Regular, "", &zeros, |_| {})
+            .finish(),
+    );
     let metadata = fs::metadata(layer.join("sparse")).unwrap();
     assert_eq!(metadata.len(), 8 << 20);
     assert!(metadata.blocks() < 1000, "{} blocks", metadata.blocks());

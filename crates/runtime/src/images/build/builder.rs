@@ -18,7 +18,15 @@ use super::{BuildError, BuildOptions, Progress, Runner};
 
 /// Variables that may be given without an ARG that declares them, as docker allows.
 const PROXY: [&str; 10] = [
-    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
     "all_proxy",
 ];
 
@@ -32,18 +40,30 @@ pub fn build(
     runner: &mut Runner<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Image, BuildError> {
-    let tags = options.tags.iter().map(|tag| Ok(ImageName::parse(tag)?.key())).collect::<Result<_, BuildError>>()?;
-    let path = options.dockerfile.clone().unwrap_or_else(|| options.context.join("Dockerfile"));
+    let tags = options
+        .tags
+        .iter()
+        .map(|tag| Ok(ImageName::parse(tag)?.key()))
+        .collect::<Result<_, BuildError>>()?;
+    let path = options
+        .dockerfile
+        .clone()
+        .unwrap_or_else(|| options.context.join("Dockerfile"));
     let text = read_text(&path)?.ok_or_else(|| unreadable(&path, "no such file"))?;
-    let file = Dockerfile::parse(&text)
-        .map_err(|problem| BuildError::Dockerfile { file: path.clone(), line: problem.line, reason: problem.reason })?;
+    let file = Dockerfile::parse(&text).map_err(|problem| BuildError::Dockerfile {
+        file: path.clone(),
+        line: problem.line,
+        reason: problem.reason,
+    })?;
     if !options.context.is_dir() {
         return Err(unreadable(&options.context, "not a directory"));
     }
     let ignore = read_ignore(options, &path)?;
     let target = match &options.target {
         None => file.stages.len() - 1,
-        Some(name) => file.stage(name, file.stages.len()).ok_or_else(|| BuildError::NoTarget(name.clone()))?,
+        Some(name) => file
+            .stage(name, file.stages.len())
+            .ok_or_else(|| BuildError::NoTarget(name.clone()))?,
     };
     let mut builder = Builder {
         store,
@@ -62,7 +82,10 @@ pub fn build(
     };
     builder.declare_globals()?;
     let needed = builder.needed(target)?;
-    builder.total = needed.iter().map(|stage| 1 + file.stages[*stage].steps.len()).sum();
+    builder.total = needed
+        .iter()
+        .map(|stage| 1 + file.stages[*stage].steps.len())
+        .sum();
     for stage in needed {
         let state = builder.stage(stage)?;
         builder.stages.insert(stage, state);
@@ -92,18 +115,31 @@ impl Builder<'_, '_> {
     fn declare_globals(&mut self) -> Result<(), BuildError> {
         let host = Platform::host();
         for side in ["TARGET", "BUILD"] {
-            self.globals.insert(format!("{side}PLATFORM"), format!("{}/{}", host.os, host.architecture));
+            self.globals.insert(
+                format!("{side}PLATFORM"),
+                format!("{}/{}", host.os, host.architecture),
+            );
             self.globals.insert(format!("{side}OS"), host.os.clone());
-            self.globals.insert(format!("{side}ARCH"), host.architecture.clone());
+            self.globals
+                .insert(format!("{side}ARCH"), host.architecture.clone());
             self.globals.insert(format!("{side}VARIANT"), String::new());
         }
         for step in &self.file.arguments {
-            let Instruction::Arg(arguments) = &step.instruction else { continue };
+            let Instruction::Arg(arguments) = &step.instruction else {
+                continue;
+            };
             for (name, default) in arguments {
-                let default = default.as_ref().map(|word| expand(word, self.file.escape, &|name| self.globals.get(name).cloned()));
-                let default = default.transpose().map_err(|reason| self.wrong(step, reason))?;
+                let default = default.as_ref().map(|word| {
+                    expand(word, self.file.escape, &|name| {
+                        self.globals.get(name).cloned()
+                    })
+                });
+                let default = default
+                    .transpose()
+                    .map_err(|reason| self.wrong(step, reason))?;
                 let value = self.given(name).or(default);
-                self.globals.extend(value.map(|value| (name.clone(), value)));
+                self.globals
+                    .extend(value.map(|value| (name.clone(), value)));
             }
         }
         Ok(())
@@ -111,7 +147,12 @@ impl Builder<'_, '_> {
 
     /// The value on the command line.
     fn given(&mut self, name: &str) -> Option<String> {
-        let (_, value) = self.options.build_args.iter().rev().find(|(given, _)| given == name)?;
+        let (_, value) = self
+            .options
+            .build_args
+            .iter()
+            .rev()
+            .find(|(given, _)| given == name)?;
         self.used_arguments.insert(name.to_owned());
         Some(value.clone())
     }
@@ -138,13 +179,17 @@ impl Builder<'_, '_> {
 
     /// The stage that FROM means by this name; a number is an image there.
     fn earlier(&self, base: &str, before: usize) -> Option<usize> {
-        self.file.stage(base, before).filter(|_| base.parse::<usize>().is_err())
+        self.file
+            .stage(base, before)
+            .filter(|_| base.parse::<usize>().is_err())
     }
 
     fn base_of(&self, number: usize) -> Result<String, BuildError> {
         let stage = &self.file.stages[number];
-        let base = expand(&stage.base, self.file.escape, &|name| self.globals.get(name).cloned())
-            .map_err(|reason| self.wrong(&stage.from, reason))?;
+        let base = expand(&stage.base, self.file.escape, &|name| {
+            self.globals.get(name).cloned()
+        })
+        .map_err(|reason| self.wrong(&stage.from, reason))?;
         if base.is_empty() {
             let reason = format!("base name ({}) should not be blank", stage.base);
             return Err(self.wrong(&stage.from, reason));
@@ -156,17 +201,33 @@ impl Builder<'_, '_> {
         let stage = &self.file.stages[number];
         let base = self.base_of(number)?;
         self.announce(&stage.from.text, false);
-        let mut state = match self.earlier(&base, number).and_then(|earlier| self.stages.get(&earlier)) {
-            Some(earlier) => State { arguments: BTreeMap::new(), has_cmd: false, ..earlier.clone() },
+        let mut state = match self
+            .earlier(&base, number)
+            .and_then(|earlier| self.stages.get(&earlier))
+        {
+            Some(earlier) => State {
+                arguments: BTreeMap::new(),
+                has_cmd: false,
+                ..earlier.clone()
+            },
             None if base == "scratch" => scratch(),
             None => self.state_of(&self.image(&base, &stage.from)?)?,
         };
         for name in PROXY {
             let given = self.given(name);
-            state.arguments.extend(given.map(|value| (name.to_owned(), value)));
+            state
+                .arguments
+                .extend(given.map(|value| (name.to_owned(), value)));
         }
-        if state.document.config.on_build.as_ref().is_some_and(|triggers| !triggers.is_empty()) {
-            let reason = format!("base image {base} has ONBUILD instructions, which are not supported");
+        if state
+            .document
+            .config
+            .on_build
+            .as_ref()
+            .is_some_and(|triggers| !triggers.is_empty())
+        {
+            let reason =
+                format!("base image {base} has ONBUILD instructions, which are not supported");
             return Err(self.wrong(&stage.from, reason));
         }
         for step in &stage.steps {
@@ -178,56 +239,109 @@ impl Builder<'_, '_> {
     fn state_of(&self, image: &Image) -> Result<State, BuildError> {
         let document = ConfigFile::parse(&image.id, &self.store.config_json(image)?)?;
         let (layers, key) = (image.layers.clone(), Key::base(&image.id));
-        Ok(State { document, layers, key, arguments: BTreeMap::new(), has_cmd: false })
+        Ok(State {
+            document,
+            layers,
+            key,
+            arguments: BTreeMap::new(),
+            has_cmd: false,
+        })
     }
 
     /// An image of the store, or one fetched from its registry.
     fn image(&self, name: &str, step: &Step) -> Result<Image, BuildError> {
-        if let Some(image) = self.store.resolve(name).map_err(|error| self.wrong(step, error))? {
+        if let Some(image) = self
+            .store
+            .resolve(name)
+            .map_err(|error| self.wrong(step, error))?
+        {
             return Ok(image);
         }
-        super::super::pull::pull_blocking(self.store, name)
-            .map_err(|error| self.wrong(step, format!("image {name} is not in the store, and its registry does not give it: {error}")))
+        super::super::pull::pull_blocking(self.store, name).map_err(|error| {
+            self.wrong(
+                step,
+                format!(
+                    "image {name} is not in the store, and its registry does not give it: {error}"
+                ),
+            )
+        })
     }
 
     /// The layers of what `COPY --from` names, bottom first.
-    pub(super) fn layers_from(&self, from: &str, stage: usize, step: &Step) -> Result<Vec<Layer>, BuildError> {
-        if let Some(state) = self.file.stage(from, stage).and_then(|earlier| self.stages.get(&earlier)) {
+    pub(super) fn layers_from(
+        &self,
+        from: &str,
+        stage: usize,
+        step: &Step,
+    ) -> Result<Vec<Layer>, BuildError> {
+        if let Some(state) = self
+            .file
+            .stage(from, stage)
+            .and_then(|earlier| self.stages.get(&earlier))
+        {
             return Ok(state.layers.clone());
         }
         if self.file.stages[stage].alias.as_deref() == Some(&from.to_lowercase()) {
-            return Err(self.wrong(step, format!("circular dependency: stage {from} cannot copy from itself")));
+            return Err(self.wrong(
+                step,
+                format!("circular dependency: stage {from} cannot copy from itself"),
+            ));
         }
         Ok(self.image(from, step)?.layers)
     }
 
     fn step(&mut self, state: &mut State, step: &Step, stage: usize) -> Result<(), BuildError> {
-        let instruction = state.expanded(&step.instruction, self.file.escape).map_err(|reason| self.wrong(step, reason))?;
+        let instruction = state
+            .expanded(&step.instruction, self.file.escape)
+            .map_err(|reason| self.wrong(step, reason))?;
         match &instruction {
             Instruction::Copy(copy) => return self.copy_step(state, step, copy, false, stage),
             Instruction::Add(copy) => return self.copy_step(state, step, copy, true, stage),
             Instruction::Run(run) => return self.run_step(state, step, run),
             Instruction::Workdir(path) => {
                 let path = state.absolute(path);
-                state.configure(&instruction).map_err(|reason| self.wrong(step, reason))?;
+                state
+                    .configure(&instruction)
+                    .map_err(|reason| self.wrong(step, reason))?;
                 return self.workdir_step(state, step, &path);
             }
             Instruction::Arg(arguments) => {
                 for (name, default) in arguments {
-                    let expanded = default.as_ref().map(|word| expand(word, self.file.escape, &|name| state.variable(name)));
-                    let default = expanded.transpose().map_err(|reason| self.wrong(step, reason))?;
-                    let global = default.is_none().then(|| self.globals.get(name).cloned()).flatten();
+                    let expanded = default
+                        .as_ref()
+                        .map(|word| expand(word, self.file.escape, &|name| state.variable(name)));
+                    let default = expanded
+                        .transpose()
+                        .map_err(|reason| self.wrong(step, reason))?;
+                    let global = default
+                        .is_none()
+                        .then(|| self.globals.get(name).cloned())
+                        .flatten();
                     let value = self.given(name).or(default).or(global);
-                    state.arguments.extend(value.map(|value| (name.clone(), value)));
+                    state
+                        .arguments
+                        .extend(value.map(|value| (name.clone(), value)));
                 }
             }
-            Instruction::Healthcheck(_) => self.warn("HEALTHCHECK is recorded in the image; Kubernetes uses probes instead"),
-            Instruction::Maintainer(_) => self.warn("MAINTAINER is deprecated and has no effect; use a LABEL"),
+            Instruction::Healthcheck(_) => {
+                self.warn("HEALTHCHECK is recorded in the image; Kubernetes uses probes instead")
+            }
+            Instruction::Maintainer(_) => {
+                self.warn("MAINTAINER is deprecated and has no effect; use a LABEL")
+            }
             _ => {}
         }
-        state.configure(&instruction).map_err(|reason| self.wrong(step, reason))?;
+        state
+            .configure(&instruction)
+            .map_err(|reason| self.wrong(step, reason))?;
         let text = format!("{instruction:?}");
-        self.keyed(state, step, &[text.as_bytes()], step.text.clone(), |_, _| Ok(None))
+        self.keyed(
+            state,
+            step,
+            &[text.as_bytes()],
+            step.text.clone(),
+            |_, _| Ok(None),
+        )
     }
 
     /// Does a step unless it was done before under the same key. `make` gives the new layer, if any.
@@ -240,7 +354,11 @@ impl Builder<'_, '_> {
         make: impl FnOnce(&mut Self, &State) -> Result<Option<Layer>, BuildError>,
     ) -> Result<(), BuildError> {
         let key = state.key.then(depends_on);
-        let known = if self.options.no_cache { None } else { self.store.cached_step(&key)? };
+        let known = if self.options.no_cache {
+            None
+        } else {
+            self.store.cached_step(&key)?
+        };
         self.announce(&step.text, known.is_some());
         let entry = if let Some(entry) = known {
             entry
@@ -258,7 +376,12 @@ impl Builder<'_, '_> {
 
     fn announce(&mut self, text: &str, cached: bool) {
         self.number += 1;
-        (self.progress)(Progress::Step { number: self.number, total: self.total, text, cached });
+        (self.progress)(Progress::Step {
+            number: self.number,
+            total: self.total,
+            text,
+            cached,
+        });
     }
 
     fn warn(&mut self, text: &str) {
@@ -267,37 +390,74 @@ impl Builder<'_, '_> {
 
     #[allow(clippy::needless_pass_by_value)] // an error or a text, as it comes
     pub(super) fn wrong(&self, step: &Step, reason: impl ToString) -> BuildError {
-        BuildError::Dockerfile { file: self.path.to_owned(), line: step.line, reason: reason.to_string() }
+        BuildError::Dockerfile {
+            file: self.path.to_owned(),
+            line: step.line,
+            reason: reason.to_string(),
+        }
     }
 
     pub(super) fn failed(&self, step: &Step, code: i32) -> BuildError {
-        BuildError::Command { file: self.path.to_owned(), line: step.line, text: step.text.clone(), code }
+        BuildError::Command {
+            file: self.path.to_owned(),
+            line: step.line,
+            text: step.text.clone(),
+            code,
+        }
     }
 
     /// The layers as overlayfs wants them, top first.
     pub(super) fn lowers(&self, layers: &[Layer]) -> Vec<PathBuf> {
-        layers.iter().rev().map(|layer| self.store.layer_path(&layer.diff_id)).collect()
+        layers
+            .iter()
+            .rev()
+            .map(|layer| self.store.layer_path(&layer.diff_id))
+            .collect()
     }
 
     fn finish(mut self, target: usize, names: Vec<String>) -> Result<Image, BuildError> {
-        let given = self.options.build_args.iter().map(|(name, _)| name.as_str());
-        let unused: Vec<&str> = given.filter(|name| !self.used_arguments.contains(*name)).collect();
+        let given = self
+            .options
+            .build_args
+            .iter()
+            .map(|(name, _)| name.as_str());
+        let unused: Vec<&str> = given
+            .filter(|name| !self.used_arguments.contains(*name))
+            .collect();
         if !unused.is_empty() {
             let text = format!("build arguments were not used: {}", unused.join(", "));
             self.warn(&text);
         }
         // The target is among the needed stages, all of which were built.
-        let Some(state) = self.stages.remove(&target) else { return Err(BuildError::NoTarget(target.to_string())) };
+        let Some(state) = self.stages.remove(&target) else {
+            return Err(BuildError::NoTarget(target.to_string()));
+        };
         let config = state.document.to_json()?;
         let id = Digest::of(&config);
-        let image = NewImage { config, layers: state.layers, names };
+        let image = NewImage {
+            config,
+            layers: state.layers,
+            names,
+        };
         let mut images = self.ingest.publish(vec![image])?;
-        images.pop().ok_or_else(|| super::super::error::ImageError::NotFound(id.to_string()).into())
+        images
+            .pop()
+            .ok_or_else(|| super::super::error::ImageError::NotFound(id.to_string()).into())
     }
 }
 
 fn scratch() -> State {
     let host = Platform::host();
-    let document = ConfigFile { architecture: host.architecture, os: host.os, ..ConfigFile::default() };
-    State { document, layers: Vec::new(), key: Key::base("scratch"), arguments: BTreeMap::new(), has_cmd: false }
+    let document = ConfigFile {
+        architecture: host.architecture,
+        os: host.os,
+        ..ConfigFile::default()
+    };
+    State {
+        document,
+        layers: Vec::new(),
+        key: Key::base("scratch"),
+        arguments: BTreeMap::new(),
+        has_cmd: false,
+    }
 }

@@ -51,8 +51,15 @@ pub(in super::super) struct Entry {
 
 impl Entry {
     pub(super) fn new(created: String, layer: Option<Layer>, below: &[Layer]) -> Self {
-        let top = layer.as_ref().or(below.last()).map(|layer| layer.diff_id.clone());
-        Self { created, layer, top }
+        let top = layer
+            .as_ref()
+            .or(below.last())
+            .map(|layer| layer.diff_id.clone());
+        Self {
+            created,
+            layer,
+            top,
+        }
     }
 }
 
@@ -74,7 +81,8 @@ impl ImageStore {
     pub(super) fn remember_step(&self, key: &Key, entry: &Entry) -> Result<()> {
         let directory = self.images_path("cache");
         fs::create_dir_all(&directory).map_err(ImageError::io("create directory", &directory))?;
-        let bytes = serde_json::to_vec(entry).map_err(|e| ImageError::malformed("build cache entry", e))?;
+        let bytes =
+            serde_json::to_vec(entry).map_err(|e| ImageError::malformed("build cache entry", e))?;
         replace(&self.step_path(key), &bytes)
     }
 
@@ -97,10 +105,14 @@ impl ImageStore {
     }
 
     fn is_useful(&self, entry: &Entry) -> bool {
-        entry.top.as_ref().is_none_or(|top| self.layer_path(top).is_dir())
+        entry
+            .top
+            .as_ref()
+            .is_none_or(|top| self.layer_path(top).is_dir())
     }
 
     fn step_path(&self, key: &Key) -> PathBuf {
-        self.images_path("cache").join(format!("{}.json", hex::encode(key.0)))
+        self.images_path("cache")
+            .join(format!("{}.json", hex::encode(key.0)))
     }
 }

@@ -27,33 +27,71 @@ pub(super) struct Rules {
 ///
 /// # Errors
 /// A text for the author of the Dockerfile.
-pub(super) fn copy(tree: &Tree, sources: &Sources<'_>, destination: &str, rules: &Rules) -> Result<(), String> {
+pub(super) fn copy(
+    tree: &Tree,
+    sources: &Sources<'_>,
+    destination: &str,
+    rules: &Rules,
+) -> Result<(), String> {
     let items = &sources.items;
-    let path = plain(Path::new(destination)).ok_or_else(|| format!("destination {destination:?} leaves the root directory"))?;
+    let path = plain(Path::new(destination))
+        .ok_or_else(|| format!("destination {destination:?} leaves the root directory"))?;
     let failed = |error: io::Error| format!("{destination}: {error}");
     let slash = destination.ends_with('/') || destination.ends_with("/.");
     let is_directory = slash || tree.directory(&path).map_err(failed)?.is_some();
     if items.len() > 1 && !is_directory {
-        return Err("with more than one source file, the destination must be a directory and end with a /".to_owned());
+        return Err(
+            "with more than one source file, the destination must be a directory and end with a /"
+                .to_owned(),
+        );
     }
-    let newest = items.iter().map(|item| modified(stat_of(item))).max_by_key(|time| (time.tv_sec, time.tv_nsec));
-    let mut copier = Copier { tree, rules, times: BTreeMap::new(), time: newest.unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 }) };
+    let newest = items
+        .iter()
+        .map(|item| modified(stat_of(item)))
+        .max_by_key(|time| (time.tv_sec, time.tv_nsec));
+    let mut copier = Copier {
+        tree,
+        rules,
+        times: BTreeMap::new(),
+        time: newest.unwrap_or(Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        }),
+    };
     for item in items {
         match item {
             Item::File { path: from, stat } => {
-                let place = if is_directory { path.join(from.file_name().unwrap_or_default()) } else { path.clone() };
+                let place = if is_directory {
+                    path.join(from.file_name().unwrap_or_default())
+                } else {
+                    path.clone()
+                };
                 let parent = place.parent().unwrap_or(Path::new(""));
                 let directory = copier.ensure(parent).map_err(failed)?;
-                let name = place.file_name().ok_or_else(|| format!("{destination}: not a file name"))?;
-                let file = sources.file(from).map_err(|e| format!("{}: {e}", from.display()))?;
-                copier.file(&directory, name, file, stat).map_err(|e| format!("{}: {e}", place.display()))?;
+                let name = place
+                    .file_name()
+                    .ok_or_else(|| format!("{destination}: not a file name"))?;
+                let file = sources
+                    .file(from)
+                    .map_err(|e| format!("{}: {e}", from.display()))?;
+                copier
+                    .file(&directory, name, file, stat)
+                    .map_err(|e| format!("{}: {e}", place.display()))?;
             }
-            Item::Directory { path: from, nodes, stat } => {
-                let root = sources.directory(from).map_err(|e| format!("{}: {e}", from.display()))?;
+            Item::Directory {
+                path: from,
+                nodes,
+                stat,
+            } => {
+                let root = sources
+                    .directory(from)
+                    .map_err(|e| format!("{}: {e}", from.display()))?;
                 copier.directory(&path, stat).map_err(failed)?;
                 for node in nodes {
                     let place = path.join(&node.path);
-                    copier.node(&root, &node.path, &node.stat, &place).map_err(|e| format!("{}: {e}", place.display()))?;
+                    copier
+                        .node(&root, &node.path, &node.stat, &place)
+                        .map_err(|e| format!("{}: {e}", place.display()))?;
                 }
             }
         }
@@ -67,8 +105,20 @@ pub(super) fn make_directory(tree: &Tree, path: &Path) -> Result<bool, String> {
     if tree.directory(path).map_err(failed)?.is_some() {
         return Ok(false);
     }
-    let rules = Rules { owner: None, mode: None, keep_owners: false };
-    let mut copier = Copier { tree, rules: &rules, times: BTreeMap::new(), time: Timespec { tv_sec: 0, tv_nsec: 0 } };
+    let rules = Rules {
+        owner: None,
+        mode: None,
+        keep_owners: false,
+    };
+    let mut copier = Copier {
+        tree,
+        rules: &rules,
+        times: BTreeMap::new(),
+        time: Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        },
+    };
     copier.ensure(path).map_err(failed)?;
     copier.finish().map_err(failed)?;
     Ok(true)
@@ -112,12 +162,15 @@ impl Copier<'_> {
     }
 
     fn existing(&self, path: &Path) -> io::Result<OwnedFd> {
-        self.tree.directory(path)?.ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.tree
+            .directory(path)?
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn keep_time(&mut self, path: &Path, directory: &OwnedFd) -> io::Result<()> {
         if !self.times.contains_key(path) {
-            self.times.insert(path.to_owned(), modified(&rustix::fs::fstat(directory)?));
+            self.times
+                .insert(path.to_owned(), modified(&rustix::fs::fstat(directory)?));
         }
         Ok(())
     }
@@ -148,18 +201,47 @@ impl Copier<'_> {
         if kind(source) == FileType::Symlink {
             rustix::fs::symlinkat(target(root, from)?, &directory, name)?;
         } else {
-            rustix::fs::mknodat(&directory, name, kind(source), Mode::from_raw_mode(0o600), source.st_rdev)?;
+            rustix::fs::mknodat(
+                &directory,
+                name,
+                kind(source),
+                Mode::from_raw_mode(0o600),
+                source.st_rdev,
+            )?;
             rustix::fs::chmodat(&directory, name, self.mode(source), AtFlags::empty())?;
         }
         let (uid, gid) = self.owner(source);
-        rustix::fs::chownat(&directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(rustix::fs::utimensat(&directory, name, &times(modified(source)), AtFlags::SYMLINK_NOFOLLOW)?)
+        rustix::fs::chownat(
+            &directory,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?;
+        Ok(rustix::fs::utimensat(
+            &directory,
+            name,
+            &times(modified(source)),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
     }
 
-    fn file(&self, directory: &OwnedFd, name: &OsStr, mut from: File, source: &Stat) -> io::Result<()> {
+    fn file(
+        &self,
+        directory: &OwnedFd,
+        name: &OsStr,
+        mut from: File,
+        source: &Stat,
+    ) -> io::Result<()> {
         make_room(directory, name)?;
-        let how = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut to = File::from(rustix::fs::openat(directory, name, how, Mode::from_raw_mode(0o600))?);
+        let how =
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut to = File::from(rustix::fs::openat(
+            directory,
+            name,
+            how,
+            Mode::from_raw_mode(0o600),
+        )?);
         io::copy(&mut from, &mut to)?;
         let (uid, gid) = self.owner(source);
         rustix::fs::fchown(&to, Some(uid), Some(gid))?;
@@ -169,7 +251,11 @@ impl Copier<'_> {
     }
 
     fn owner(&self, source: &Stat) -> (Uid, Gid) {
-        let kept = if self.rules.keep_owners { (source.st_uid, source.st_gid) } else { (0, 0) };
+        let kept = if self.rules.keep_owners {
+            (source.st_uid, source.st_gid)
+        } else {
+            (0, 0)
+        };
         let (uid, gid) = self.rules.owner.unwrap_or(kept);
         (Uid::from_raw(uid), Gid::from_raw(gid))
     }
@@ -189,9 +275,10 @@ impl Copier<'_> {
 /// Takes away what a file is about to replace; a directory is not replaced.
 fn make_room(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
     match look(directory, name)? {
-        Some(stat) if kind(&stat) == FileType::Directory => {
-            Err(io::Error::new(io::ErrorKind::IsADirectory, "a directory is there, and a file cannot replace it"))
-        }
+        Some(stat) if kind(&stat) == FileType::Directory => Err(io::Error::new(
+            io::ErrorKind::IsADirectory,
+            "a directory is there, and a file cannot replace it",
+        )),
         Some(_) => Ok(rustix::fs::unlinkat(directory, name, AtFlags::empty())?),
         None => Ok(()),
     }
@@ -202,7 +289,12 @@ fn copy_capabilities(from: &File, to: &File) -> io::Result<()> {
     const CAPABILITY: &str = "security.capability";
     let mut value = Vec::with_capacity(64);
     match rustix::fs::fgetxattr(from, CAPABILITY, rustix::buffer::spare_capacity(&mut value)) {
-        Ok(_) => Ok(rustix::fs::fsetxattr(to, CAPABILITY, &value, rustix::fs::XattrFlags::empty())?),
+        Ok(_) => Ok(rustix::fs::fsetxattr(
+            to,
+            CAPABILITY,
+            &value,
+            rustix::fs::XattrFlags::empty(),
+        )?),
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -215,9 +307,15 @@ fn stat_of(item: &Item) -> &Stat {
 }
 
 fn modified(stat: &Stat) -> Timespec {
-    Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.try_into().unwrap_or(0) }
+    Timespec {
+        tv_sec: stat.st_mtime,
+        tv_nsec: stat.st_mtime_nsec.try_into().unwrap_or(0),
+    }
 }
 
 fn times(time: Timespec) -> Timestamps {
-    Timestamps { last_access: time, last_modification: time }
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }

@@ -17,7 +17,11 @@ use super::tree::Tree;
 pub(super) fn writable(lowers: &[PathBuf], upper: &Path, scratch: &Path) -> Result<Tree> {
     let work = make(&scratch.join("work"))?;
     let empty = make(&scratch.join("empty"))?;
-    let lowers = if lowers.is_empty() { std::slice::from_ref(&empty) } else { lowers };
+    let lowers = if lowers.is_empty() {
+        std::slice::from_ref(&empty)
+    } else {
+        lowers
+    };
     overlay(lowers, Some((upper, &work)), scratch)
 }
 
@@ -33,21 +37,43 @@ pub(super) fn readable(lowers: &[PathBuf], scratch: &Path) -> Result<Tree> {
 fn overlay(lowers: &[PathBuf], upper: Option<(&Path, &Path)>, scratch: &Path) -> Result<Tree> {
     // mount(2) takes one page of options: descriptors are shorter than paths, and hold no colons or commas.
     let open = |path: &Path| {
-        rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map(File::from)
-            .map_err(ImageError::io("open layer", path))
+        rustix::fs::open(
+            path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map(File::from)
+        .map_err(ImageError::io("open layer", path))
     };
     let by_descriptor = |file: &File| format!("/proc/self/fd/{}", file.as_raw_fd());
-    let lowers = lowers.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
+    let lowers = lowers
+        .iter()
+        .map(|path| open(path))
+        .collect::<Result<Vec<_>>>()?;
     let lower: Vec<String> = lowers.iter().map(by_descriptor).collect();
-    let mut options = format!("redirect_dir=off,metacopy=off,index=off,lowerdir={}", lower.join(":"));
-    let upper = upper.map(|(upper, work)| Ok::<_, ImageError>((open(upper)?, open(work)?))).transpose()?;
+    let mut options = format!(
+        "redirect_dir=off,metacopy=off,index=off,lowerdir={}",
+        lower.join(":")
+    );
+    let upper = upper
+        .map(|(upper, work)| Ok::<_, ImageError>((open(upper)?, open(work)?)))
+        .transpose()?;
     if let Some((upper, work)) = &upper {
-        options = format!("{options},upperdir={},workdir={}", by_descriptor(upper), by_descriptor(work));
+        options = format!(
+            "{options},upperdir={},workdir={}",
+            by_descriptor(upper),
+            by_descriptor(work)
+        );
     }
     let target = make(&scratch.join("mount"))?;
-    mount(Some("overlay"), &target, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
-        .map_err(ImageError::io("mount overlay on", &target))?;
+    mount(
+        Some("overlay"),
+        &target,
+        Some("overlay"),
+        MsFlags::empty(),
+        Some(options.as_str()),
+    )
+    .map_err(ImageError::io("mount overlay on", &target))?;
     let tree = Tree::open(&target);
     // Out of every namespace at once; the open directory keeps it alive.
     umount2(&target, MntFlags::MNT_DETACH).map_err(ImageError::io("detach", &target))?;

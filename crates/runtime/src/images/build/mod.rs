@@ -65,18 +65,30 @@ pub enum Progress<'a> {
 impl fmt::Display for Progress<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Step { number, total, text, cached } => {
+            Self::Step {
+                number,
+                total,
+                text,
+                cached,
+            } => {
                 write!(f, "[{number}/{total}] {text}")?;
-                if *cached { f.write_str(" CACHED") } else { Ok(()) }
+                if *cached {
+                    f.write_str(" CACHED")
+                } else {
+                    Ok(())
+                }
             }
-            Self::Output(Output::Stdout(bytes) | Output::Stderr(bytes)) => f.write_str(&String::from_utf8_lossy(bytes)),
+            Self::Output(Output::Stdout(bytes) | Output::Stderr(bytes)) => {
+                f.write_str(&String::from_utf8_lossy(bytes))
+            }
             Self::Warning(text) => write!(f, "warning: {text}"),
         }
     }
 }
 
 /// Runs the command of a RUN to its end and answers with its exit code: [`crate::run_once`] with its shim.
-pub type Runner<'a> = dyn FnMut(&RunOnce, &mut dyn FnMut(Output<'_>)) -> Result<i32, RunOnceError> + 'a;
+pub type Runner<'a> =
+    dyn FnMut(&RunOnce, &mut dyn FnMut(Output<'_>)) -> Result<i32, RunOnceError> + 'a;
 
 /// A build failed; nothing was named. Steps that were finished are found again by the next build.
 #[derive(Debug, thiserror::Error)]

@@ -32,21 +32,34 @@ impl Ignore {
     /// Reads a `.dockerignore`; a pattern that cannot be read is an error with its line number.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut rules = Vec::new();
-        for (index, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
+        for (index, line) in text
+            .strip_prefix('\u{feff}')
+            .unwrap_or(text)
+            .lines()
+            .enumerate()
+        {
             if line.starts_with('#') {
                 continue;
             }
             let line = line.trim();
-            let (line, exception) = line.strip_prefix('!').map_or((line, false), |rest| (rest.trim(), true));
+            let (line, exception) = line
+                .strip_prefix('!')
+                .map_or((line, false), |rest| (rest.trim(), true));
             let pattern = clean(line);
             if pattern.is_empty() {
                 if exception && line.is_empty() {
-                    return Err(format!("line {}: illegal exclusion pattern: \"!\"", index + 1));
+                    return Err(format!(
+                        "line {}: illegal exclusion pattern: \"!\"",
+                        index + 1
+                    ));
                 }
                 continue;
             }
             let regex = translate(&pattern, true).and_then(|regex| compile(&regex, &pattern));
-            rules.push(Rule { regex: regex.map_err(|reason| format!("line {}: {reason}", index + 1))?, exception });
+            rules.push(Rule {
+                regex: regex.map_err(|reason| format!("line {}: {reason}", index + 1))?,
+                exception,
+            });
         }
         Ok(Self { rules })
     }
@@ -54,9 +67,15 @@ impl Ignore {
     /// Whether this path (relative to the context) is ignored: the last rule that fits it or a directory above it decides.
     pub(super) fn ignores(&self, path: &Path) -> bool {
         let fits = |rule: &Rule| {
-            path.ancestors().filter(|p| !p.as_os_str().is_empty()).any(|p| rule.regex.is_match(p.as_os_str().as_bytes()))
+            path.ancestors()
+                .filter(|p| !p.as_os_str().is_empty())
+                .any(|p| rule.regex.is_match(p.as_os_str().as_bytes()))
         };
-        self.rules.iter().rev().find(|rule| fits(rule)).is_some_and(|rule| !rule.exception)
+        self.rules
+            .iter()
+            .rev()
+            .find(|rule| fits(rule))
+            .is_some_and(|rule| !rule.exception)
     }
 
     /// Whether something below an ignored directory may be brought back, so that one has to look.
@@ -89,7 +108,8 @@ fn translate(pattern: &str, double_star: bool) -> Result<String, String> {
     let bad = || format!("bad pattern {pattern:?}");
     let mut regex = String::from("(?s)^");
     let mut chars = pattern.chars().peekable();
-    let literal = |regex: &mut String, c: char| regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
+    let literal =
+        |regex: &mut String, c: char| regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
     while let Some(c) = chars.next() {
         match c {
             '*' if double_star && chars.next_if_eq(&'*').is_some() => {
@@ -139,11 +159,26 @@ mod tests {
     #[test]
     fn components_match_as_in_go() {
         for (pattern, name, fits) in [
-            ("*.js", "app.js", true), ("*.js", ".js", true), ("*.js", "app.jsx", false), ("a?c", "abc", true), ("a?c", "ac", false),
-            ("[a-c]x", "bx", true), ("[^a-c]x", "bx", false), ("[^a-c]x", "dx", true), (r"a\*b", "a*b", true), (r"a\*b", "axb", false),
-            ("*", ".hidden", true), ("a.b", "axb", false), ("[&&]", "&", true), ("(x)+", "(x)+", true),
+            ("*.js", "app.js", true),
+            ("*.js", ".js", true),
+            ("*.js", "app.jsx", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("[a-c]x", "bx", true),
+            ("[^a-c]x", "bx", false),
+            ("[^a-c]x", "dx", true),
+            (r"a\*b", "a*b", true),
+            (r"a\*b", "axb", false),
+            ("*", ".hidden", true),
+            ("a.b", "axb", false),
+            ("[&&]", "&", true),
+            ("(x)+", "(x)+", true),
         ] {
-            assert_eq!(component(pattern).unwrap().is_match(name.as_bytes()), fits, "{pattern} {name}");
+            assert_eq!(
+                component(pattern).unwrap().is_match(name.as_bytes()),
+                fits,
+                "{pattern} {name}"
+            );
         }
         for pattern in ["[", "[]", "[a", "a\\", "[-a]"] {
             assert!(component(pattern).is_err(), "{pattern}");
@@ -173,7 +208,11 @@ mod tests {
             ("a/**", "a", false),
             ("", "x", false),
         ] {
-            assert_eq!(Ignore::parse(rules).unwrap().ignores(Path::new(path)), ignored, "{rules:?} {path}");
+            assert_eq!(
+                Ignore::parse(rules).unwrap().ignores(Path::new(path)),
+                ignored,
+                "{rules:?} {path}"
+            );
         }
         assert!(Ignore::parse("ok\n[").unwrap_err().starts_with("line 2"));
         assert!(Ignore::parse("!").is_err());

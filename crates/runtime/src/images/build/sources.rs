@@ -20,9 +20,16 @@ pub(super) struct Sources<'t> {
 
 /// One source: a path in the tree, perhaps a symlink to what is meant.
 pub(super) enum Item {
-    File { path: PathBuf, stat: Stat },
+    File {
+        path: PathBuf,
+        stat: Stat,
+    },
     /// The content of a directory, parents before children, names sorted.
-    Directory { path: PathBuf, stat: Stat, nodes: Vec<Node> },
+    Directory {
+        path: PathBuf,
+        stat: Stat,
+        nodes: Vec<Node>,
+    },
 }
 
 /// Something below a copied directory.
@@ -36,34 +43,59 @@ pub(super) struct Node {
 ///
 /// # Errors
 /// A text that names the source.
-pub(super) fn find<'t>(tree: &'t Tree, ignore: &Ignore, words: &[String]) -> Result<Sources<'t>, String> {
+pub(super) fn find<'t>(
+    tree: &'t Tree,
+    ignore: &Ignore,
+    words: &[String],
+) -> Result<Sources<'t>, String> {
     let mut items = Vec::new();
     for word in words {
-        let path = plain(Path::new(word)).ok_or_else(|| format!("{word:?} is outside of the build context"))?;
-        let paths = if has_wildcard(word) { matches(tree, ignore, &path)? } else { vec![path] };
+        let path = plain(Path::new(word))
+            .ok_or_else(|| format!("{word:?} is outside of the build context"))?;
+        let paths = if has_wildcard(word) {
+            matches(tree, ignore, &path)?
+        } else {
+            vec![path]
+        };
         let before = items.len();
         for path in paths {
             let failed = |error: io::Error| format!("{}: {error}", path.display());
             let stat = tree.stat(&path).map_err(failed)?;
             // A directory may be ignored and yet contain something that is not.
-            let is_directory = stat.as_ref().is_some_and(|stat| kind(stat) == FileType::Directory);
+            let is_directory = stat
+                .as_ref()
+                .is_some_and(|stat| kind(stat) == FileType::Directory);
             if ignore.ignores(&path) && !(is_directory && ignore.has_exceptions()) {
                 continue;
             }
             match stat {
                 None => {}
                 Some(stat) if is_directory => {
-                    let root = tree.directory(&path).map_err(failed)?.ok_or_else(|| format!("{}: vanished", path.display()))?;
+                    let root = tree
+                        .directory(&path)
+                        .map_err(failed)?
+                        .ok_or_else(|| format!("{}: vanished", path.display()))?;
                     let mut nodes = Vec::new();
                     list(&root, Path::new(""), &path, ignore, &mut nodes).map_err(failed)?;
                     items.push(Item::Directory { path, stat, nodes });
                 }
-                Some(stat) if kind(&stat) == FileType::RegularFile => items.push(Item::File { path, stat }),
-                Some(_) => return Err(format!("{}: neither a file nor a directory", path.display())),
+                Some(stat) if kind(&stat) == FileType::RegularFile => {
+                    items.push(Item::File { path, stat })
+                }
+                Some(_) => {
+                    return Err(format!(
+                        "{}: neither a file nor a directory",
+                        path.display()
+                    ));
+                }
             }
         }
         if items.len() == before {
-            let hint = if ignore.ignores(&plain(Path::new(word)).unwrap_or_default()) { " (excluded by .dockerignore)" } else { "" };
+            let hint = if ignore.ignores(&plain(Path::new(word)).unwrap_or_default()) {
+                " (excluded by .dockerignore)"
+            } else {
+                ""
+            };
             return Err(format!("{word:?} not found{hint}"));
         }
     }
@@ -79,8 +111,13 @@ fn matches(tree: &Tree, ignore: &Ignore, pattern: &Path) -> Result<Vec<PathBuf>,
         let mut next = Vec::new();
         for directory in found {
             let failed = |error: io::Error| format!("{}: {error}", directory.display());
-            let Some(open) = tree.directory(&directory).map_err(failed)? else { continue };
-            let fitting = names(&open).map_err(failed)?.into_iter().filter(|name| regex.is_match(name.as_bytes()));
+            let Some(open) = tree.directory(&directory).map_err(failed)? else {
+                continue;
+            };
+            let fitting = names(&open)
+                .map_err(failed)?
+                .into_iter()
+                .filter(|name| regex.is_match(name.as_bytes()));
             next.extend(fitting.map(|name| directory.join(name)));
         }
         found = next;
@@ -89,11 +126,19 @@ fn matches(tree: &Tree, ignore: &Ignore, pattern: &Path) -> Result<Vec<PathBuf>,
     Ok(found)
 }
 
-fn list(directory: &OwnedFd, below: &Path, context: &Path, ignore: &Ignore, nodes: &mut Vec<Node>) -> io::Result<()> {
+fn list(
+    directory: &OwnedFd,
+    below: &Path,
+    context: &Path,
+    ignore: &Ignore,
+    nodes: &mut Vec<Node>,
+) -> io::Result<()> {
     for name in names(directory)? {
         let path = below.join(&name);
         let ignored = ignore.ignores(&context.join(&path));
-        let Some(stat) = look(directory, &name)? else { continue };
+        let Some(stat) = look(directory, &name)? else {
+            continue;
+        };
         if kind(&stat) == FileType::Directory {
             if ignored && !ignore.has_exceptions() {
                 continue;
@@ -101,7 +146,10 @@ fn list(directory: &OwnedFd, below: &Path, context: &Path, ignore: &Ignore, node
             let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let child = rustix::fs::openat(directory, &name, how, Mode::empty())?;
             let place = nodes.len();
-            nodes.push(Node { path: path.clone(), stat });
+            nodes.push(Node {
+                path: path.clone(),
+                stat,
+            });
             list(&child, &path, context, ignore, nodes)?;
             if ignored && nodes.len() == place + 1 {
                 // Nothing below was brought back.
@@ -118,7 +166,13 @@ fn list(directory: &OwnedFd, below: &Path, context: &Path, ignore: &Ignore, node
 pub(super) fn open(root: &OwnedFd, path: &Path) -> io::Result<File> {
     let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    Ok(File::from(rustix::fs::openat2(root, path, how, Mode::empty(), resolve)?))
+    Ok(File::from(rustix::fs::openat2(
+        root,
+        path,
+        how,
+        Mode::empty(),
+        resolve,
+    )?))
 }
 
 /// Where a symlink that [`find`] listed points to.
@@ -134,7 +188,9 @@ impl Sources<'_> {
 
     /// A source that is a directory.
     pub(super) fn directory(&self, path: &Path) -> io::Result<OwnedFd> {
-        self.tree.directory(path)?.ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.tree
+            .directory(path)?
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Hashes what a copy would take over: paths, kinds, modes and content, but not times; owners if they are kept.
@@ -143,16 +199,28 @@ impl Sources<'_> {
         for item in &self.items {
             match item {
                 Item::File { path, stat } => {
-                    describe(&mut hash, path.file_name().unwrap_or_default().as_bytes(), stat, keep_owners);
+                    describe(
+                        &mut hash,
+                        path.file_name().unwrap_or_default().as_bytes(),
+                        stat,
+                        keep_owners,
+                    );
                     io::copy(&mut self.file(path)?, &mut hash)?;
                 }
                 Item::Directory { path, stat, nodes } => {
                     describe(&mut hash, b"/", stat, keep_owners);
                     let root = self.directory(path)?;
                     for node in nodes {
-                        describe(&mut hash, node.path.as_os_str().as_bytes(), &node.stat, keep_owners);
+                        describe(
+                            &mut hash,
+                            node.path.as_os_str().as_bytes(),
+                            &node.stat,
+                            keep_owners,
+                        );
                         match kind(&node.stat) {
-                            FileType::RegularFile => drop(io::copy(&mut open(&root, &node.path)?, &mut hash)?),
+                            FileType::RegularFile => {
+                                drop(io::copy(&mut open(&root, &node.path)?, &mut hash)?)
+                            }
                             FileType::Symlink => hash.update(target(&root, &node.path)?),
                             _ => hash.update(node.stat.st_rdev.to_le_bytes()),
                         }

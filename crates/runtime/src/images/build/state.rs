@@ -23,13 +23,20 @@ impl State {
     /// The value of a variable in an instruction: ENV wins over ARG.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         let environment = self.document.config.env.iter().flatten();
-        let set = environment.rev().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='));
-        set.map(str::to_owned).or_else(|| self.arguments.get(name).cloned())
+        let set = environment
+            .rev()
+            .find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='));
+        set.map(str::to_owned)
+            .or_else(|| self.arguments.get(name).cloned())
     }
 
     /// SHELL, or docker's default.
     fn shell(&self) -> Vec<String> {
-        self.document.config.shell.clone().unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()])
+        self.document
+            .config
+            .shell
+            .clone()
+            .unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()])
     }
 
     /// The words to execute.
@@ -86,11 +93,18 @@ impl State {
     }
 
     /// Puts values in place of the variables of an instruction that has them.
-    pub(super) fn expanded(&self, instruction: &Instruction, escape: char) -> Result<Instruction, String> {
+    pub(super) fn expanded(
+        &self,
+        instruction: &Instruction,
+        escape: char,
+    ) -> Result<Instruction, String> {
         let one = |word: &String| expand(word, escape, &|name| self.variable(name));
         let all = |words: &[String]| words.iter().map(one).collect::<Result<Vec<_>, _>>();
         let pairs = |pairs: &[(String, String)]| {
-            pairs.iter().map(|(name, value)| Ok((one(name)?, one(value)?))).collect::<Result<Vec<_>, String>>()
+            pairs
+                .iter()
+                .map(|(name, value)| Ok((one(name)?, one(value)?)))
+                .collect::<Result<Vec<_>, String>>()
         };
         let copy = |copy: &super::dockerfile::Copy| {
             Ok::<_, String>(super::dockerfile::Copy {
@@ -109,7 +123,13 @@ impl State {
             // One variable may hold several ports.
             Instruction::Expose(ports) => {
                 let ports = all(ports)?;
-                Instruction::Expose(ports.iter().flat_map(|port| port.split_whitespace()).map(str::to_owned).collect())
+                Instruction::Expose(
+                    ports
+                        .iter()
+                        .flat_map(|port| port.split_whitespace())
+                        .map(str::to_owned)
+                        .collect(),
+                )
             }
             Instruction::Volume(paths) => Instruction::Volume(all(paths)?),
             Instruction::User(user) => Instruction::User(one(user)?),
@@ -127,7 +147,9 @@ impl State {
             _ => None,
         };
         let words = match instruction {
-            Instruction::Entrypoint(command) | Instruction::Cmd(command) => Some(self.words(command)),
+            Instruction::Entrypoint(command) | Instruction::Cmd(command) => {
+                Some(self.words(command))
+            }
             _ => None,
         };
         let config: &mut RunConfig = &mut self.document.config;
@@ -136,13 +158,19 @@ impl State {
                 let env = config.env.get_or_insert_default();
                 for (name, value) in pairs {
                     let entry = format!("{name}={value}");
-                    match env.iter_mut().find(|known| known.split('=').next() == Some(name)) {
+                    match env
+                        .iter_mut()
+                        .find(|known| known.split('=').next() == Some(name))
+                    {
                         Some(known) => *known = entry,
                         None => env.push(entry),
                     }
                 }
             }
-            Instruction::Label(pairs) => config.labels.get_or_insert_default().extend(pairs.iter().cloned()),
+            Instruction::Label(pairs) => config
+                .labels
+                .get_or_insert_default()
+                .extend(pairs.iter().cloned()),
             Instruction::Expose(ports) => {
                 for port in ports {
                     config.exposed_ports.extend(ports_of(port)?);
@@ -155,7 +183,9 @@ impl State {
                 config.volumes.extend(paths.iter().cloned());
             }
             Instruction::User(user) => config.user.clone_from(user),
-            Instruction::Workdir(_) => config.working_dir = tidy(&working_directory.unwrap_or_default()),
+            Instruction::Workdir(_) => {
+                config.working_dir = tidy(&working_directory.unwrap_or_default())
+            }
             Instruction::StopSignal(signal) => config.stop_signal = Some(signal_name(signal)?),
             Instruction::Shell(shell) => config.shell = Some(shell.clone()),
             Instruction::Healthcheck(check) => config.healthcheck = Some(check.clone()),
@@ -197,20 +227,32 @@ fn ports_of(text: &str) -> Result<Vec<String>, String> {
         return Err(format!("invalid proto: {protocol}"));
     }
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-    let (first, last): (u16, u16) = (first.parse().map_err(|_| bad())?, last.parse().map_err(|_| bad())?);
+    let (first, last): (u16, u16) = (
+        first.parse().map_err(|_| bad())?,
+        last.parse().map_err(|_| bad())?,
+    );
     if first > last {
         return Err(bad());
     }
-    Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
+    Ok((first..=last)
+        .map(|port| format!("{port}/{protocol}"))
+        .collect())
 }
 
 /// A number, or a name with or without `SIG`, which is kept as written.
 fn signal_name(text: &str) -> Result<String, String> {
     let name = text.trim().to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
-    let number = name.parse().is_ok_and(|number: u32| (1..=64).contains(&number));
+    let number = name
+        .parse()
+        .is_ok_and(|number: u32| (1..=64).contains(&number));
     let real_time = name.starts_with("RTMIN") || name.starts_with("RTMAX");
-    if number || real_time || format!("SIG{name}").parse::<nix::sys::signal::Signal>().is_ok() {
+    if number
+        || real_time
+        || format!("SIG{name}")
+            .parse::<nix::sys::signal::Signal>()
+            .is_ok()
+    {
         Ok(text.trim().to_owned())
     } else {
         Err(format!("invalid signal: {text}"))
@@ -226,7 +268,10 @@ mod tests {
             document: ConfigFile::default(),
             layers: Vec::new(),
             key: Key::base("scratch"),
-            arguments: BTreeMap::from([("A".to_owned(), "arg".to_owned()), ("E".to_owned(), "hidden".to_owned())]),
+            arguments: BTreeMap::from([
+                ("A".to_owned(), "arg".to_owned()),
+                ("E".to_owned(), "hidden".to_owned()),
+            ]),
             has_cmd: false,
         }
     }
@@ -246,18 +291,29 @@ mod tests {
         let text = "ENV E=env P=/bin:$A\nENV E=\"$E 2\" \nWORKDIR /a\nWORKDIR b/../c/\nUSER ${A}:g\nEXPOSE 80 53/UDP 1-2\nENV PORTS=\"7 8\"\nEXPOSE $PORTS\nVOLUME /v /w\nVOLUME [\"/x y\"]\nLABEL a=\"b c\"\nSTOPSIGNAL SIGQUIT\nSHELL [\"/bin/ash\", \"-ec\"]\nCMD run $A";
         apply(&mut state, text).unwrap();
         let config = state.document.run_config();
-        let env: Vec<String> = config.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let env: Vec<String> = config
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         assert_eq!(env, ["E=env 2", "P=/bin:arg", "PORTS=7 8"]);
         assert_eq!(config.working_dir.as_deref(), Some("/a/c"));
         assert_eq!(config.user.as_deref(), Some("arg:g"));
         let ports: Vec<&str> = config.exposed_ports.iter().map(String::as_str).collect();
-        assert_eq!(ports, ["1/tcp", "2/tcp", "53/udp", "7/tcp", "8/tcp", "80/tcp"]);
+        assert_eq!(
+            ports,
+            ["1/tcp", "2/tcp", "53/udp", "7/tcp", "8/tcp", "80/tcp"]
+        );
         let volumes: Vec<&str> = config.volumes.iter().map(String::as_str).collect();
         assert_eq!(volumes, ["/v", "/w", "/x y"]);
         assert_eq!(config.labels["a"], "b c");
         assert_eq!(config.stop_signal.as_deref(), Some("SIGQUIT"));
         assert_eq!(config.cmd, ["/bin/ash", "-ec", "run $A"]);
-        assert!(state.environment().contains(&("A".to_owned(), "arg".to_owned())));
+        assert!(
+            state
+                .environment()
+                .contains(&("A".to_owned(), "arg".to_owned()))
+        );
     }
 
     #[test]
@@ -274,8 +330,12 @@ mod tests {
     #[test]
     fn wrong_values_are_refused() {
         for (text, reason) in [
-            ("EXPOSE http", "invalid containerPort: http"), ("EXPOSE 80/icmp", "invalid proto"), ("EXPOSE 9-8", "invalid containerPort"),
-            ("EXPOSE 70000", "invalid containerPort"), ("STOPSIGNAL SIGWHAT", "invalid signal"), ("USER ${A:?}${B:?b is needed}", "b is needed"),
+            ("EXPOSE http", "invalid containerPort: http"),
+            ("EXPOSE 80/icmp", "invalid proto"),
+            ("EXPOSE 9-8", "invalid containerPort"),
+            ("EXPOSE 70000", "invalid containerPort"),
+            ("STOPSIGNAL SIGWHAT", "invalid signal"),
+            ("USER ${A:?}${B:?b is needed}", "b is needed"),
         ] {
             let error = apply(&mut state(), text).unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");

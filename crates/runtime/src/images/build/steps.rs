@@ -46,26 +46,55 @@ impl Builder<'_, '_> {
             Some(tree) => (tree, &Ignore::default()),
             None => (Tree::open(&self.options.context)?, &self.ignore),
         };
-        let mut sources = find(&tree, ignore, &what.sources).map_err(|reason| self.wrong(step, reason))?;
-        let mode = what.chmod.as_deref().map(parse_mode).transpose().map_err(|reason| self.wrong(step, reason))?;
-        let content = sources.hash(keep_owners).map_err(|error| self.wrong(step, format!("cannot read the sources: {error}")))?;
+        let mut sources =
+            find(&tree, ignore, &what.sources).map_err(|reason| self.wrong(step, reason))?;
+        let mode = what
+            .chmod
+            .as_deref()
+            .map(parse_mode)
+            .transpose()
+            .map_err(|reason| self.wrong(step, reason))?;
+        let content = sources
+            .hash(keep_owners)
+            .map_err(|error| self.wrong(step, format!("cannot read the sources: {error}")))?;
         let destination = state.absolute(&what.destination);
         let options = format!("{:?} {:?} {mode:?} {destination}", is_add, what.chown);
-        self.keyed(state, step, &[b"COPY", options.as_bytes(), &content], step.text.clone(), |builder, state| {
-            builder.layer(state, |builder, tree| {
-                let owner = what.chown.as_deref().map(|chown| owner(tree, chown)).transpose();
-                let owner = owner.map_err(|reason| builder.wrong(step, reason))?;
-                let archives = if is_add { take_archives(&mut sources) } else { Ok(Vec::new()) };
-                for archive in archives.map_err(|error| builder.wrong(step, error))? {
-                    builder.unpack(&archive, tree, &destination, owner, mode).map_err(|reason| builder.wrong(step, reason))?;
-                }
-                if sources.items.is_empty() {
-                    return Ok(());
-                }
-                let rules = Rules { owner, mode, keep_owners };
-                copy(tree, &sources, &destination, &rules).map_err(|reason| builder.wrong(step, reason))
-            })
-        })
+        self.keyed(
+            state,
+            step,
+            &[b"COPY", options.as_bytes(), &content],
+            step.text.clone(),
+            |builder, state| {
+                builder.layer(state, |builder, tree| {
+                    let owner = what
+                        .chown
+                        .as_deref()
+                        .map(|chown| owner(tree, chown))
+                        .transpose();
+                    let owner = owner.map_err(|reason| builder.wrong(step, reason))?;
+                    let archives = if is_add {
+                        take_archives(&mut sources)
+                    } else {
+                        Ok(Vec::new())
+                    };
+                    for archive in archives.map_err(|error| builder.wrong(step, error))? {
+                        builder
+                            .unpack(&archive, tree, &destination, owner, mode)
+                            .map_err(|reason| builder.wrong(step, reason))?;
+                    }
+                    if sources.items.is_empty() {
+                        return Ok(());
+                    }
+                    let rules = Rules {
+                        owner,
+                        mode,
+                        keep_owners,
+                    };
+                    copy(tree, &sources, &destination, &rules)
+                        .map_err(|reason| builder.wrong(step, reason))
+                })
+            },
+        )
     }
 
     /// Unpacks what ADD found to be an archive. Its owners are kept, as docker keeps them.
@@ -83,60 +112,100 @@ impl Builder<'_, '_> {
         unpack(archive, &unpacked).map_err(|error| error.to_string())?;
         let content = Tree::open(&unpacked).map_err(|error| error.to_string())?;
         let sources = find(&content, &Ignore::default(), &[".".to_owned()])?;
-        copy(tree, &sources, destination, &Rules { owner, mode, keep_owners: true })
+        copy(
+            tree,
+            &sources,
+            destination,
+            &Rules {
+                owner,
+                mode,
+                keep_owners: true,
+            },
+        )
     }
 
-    pub(super) fn workdir_step(&mut self, state: &mut State, step: &Step, path: &str) -> Result<(), BuildError> {
-        self.keyed(state, step, &[b"WORKDIR", path.as_bytes()], step.text.clone(), |builder, state| {
-            builder.layer(state, |builder, tree| {
-                let path = plain(Path::new(path)).ok_or_else(|| builder.wrong(step, "the path leaves the root directory"))?;
-                make_directory(tree, &path).map(drop).map_err(|reason| builder.wrong(step, reason))
-            })
-        })
+    pub(super) fn workdir_step(
+        &mut self,
+        state: &mut State,
+        step: &Step,
+        path: &str,
+    ) -> Result<(), BuildError> {
+        self.keyed(
+            state,
+            step,
+            &[b"WORKDIR", path.as_bytes()],
+            step.text.clone(),
+            |builder, state| {
+                builder.layer(state, |builder, tree| {
+                    let path = plain(Path::new(path))
+                        .ok_or_else(|| builder.wrong(step, "the path leaves the root directory"))?;
+                    make_directory(tree, &path)
+                        .map(drop)
+                        .map_err(|reason| builder.wrong(step, reason))
+                })
+            },
+        )
     }
 
-    pub(super) fn run_step(&mut self, state: &mut State, step: &Step, run: &Run) -> Result<(), BuildError> {
+    pub(super) fn run_step(
+        &mut self,
+        state: &mut State,
+        step: &Step,
+        run: &Run,
+    ) -> Result<(), BuildError> {
         let args = state.words(&run.command);
         let arguments = format!("{:?} {args:?} {}", state.arguments, run.private_network);
         let created_by = match &run.command {
             Command::Exec(words) => format!("RUN {}", words.join(" ")),
             Command::Shell(_) => format!("RUN {}", args.join(" ")),
         };
-        self.keyed(state, step, &[b"RUN", arguments.as_bytes()], created_by, |builder, state| {
-            if state.layers.is_empty() {
-                return Err(builder.wrong(step, "there is nothing to run in an empty image: COPY a program first"));
-            }
-            let lower_dirs = builder.lowers(&state.layers);
-            let upper_dir = builder.ingest.path();
-            make_upper(&upper_dir, &lower_dirs)?;
-            let present = RESOLVER_FILES.iter().filter(|path| Path::new(path).is_file());
-            let command = RunOnce {
-                lower_dirs: lower_dirs.clone(),
-                upper_dir: upper_dir.clone(),
-                work_dir: builder.ingest.path(),
-                args,
-                env: state.environment(),
-                cwd: PathBuf::from(state.working_directory()),
-                user: state.document.config.user.clone(),
-                mounts: present
-                    .map(|path| Mount {
-                        host_path: PathBuf::from(path),
-                        container_path: PathBuf::from(path),
-                        read_only: true,
-                        propagation: MountPropagation::default(),
-                    })
-                    .collect(),
-                private_network: run.private_network,
-                ..RunOnce::default()
-            };
-            let progress = &mut *builder.progress;
-            let code = (builder.runner)(&command, &mut |output| progress(Progress::Output(output)))
-                .map_err(|error| builder.wrong(step, error))?;
-            if code != 0 {
-                return Err(builder.failed(step, code));
-            }
-            Ok(Some(builder.ingest.seal(upper_dir, &lower_dirs)?))
-        })
+        self.keyed(
+            state,
+            step,
+            &[b"RUN", arguments.as_bytes()],
+            created_by,
+            |builder, state| {
+                if state.layers.is_empty() {
+                    return Err(builder.wrong(
+                        step,
+                        "there is nothing to run in an empty image: COPY a program first",
+                    ));
+                }
+                let lower_dirs = builder.lowers(&state.layers);
+                let upper_dir = builder.ingest.path();
+                make_upper(&upper_dir, &lower_dirs)?;
+                let present = RESOLVER_FILES
+                    .iter()
+                    .filter(|path| Path::new(path).is_file());
+                let command = RunOnce {
+                    lower_dirs: lower_dirs.clone(),
+                    upper_dir: upper_dir.clone(),
+                    work_dir: builder.ingest.path(),
+                    args,
+                    env: state.environment(),
+                    cwd: PathBuf::from(state.working_directory()),
+                    user: state.document.config.user.clone(),
+                    mounts: present
+                        .map(|path| Mount {
+                            host_path: PathBuf::from(path),
+                            container_path: PathBuf::from(path),
+                            read_only: true,
+                            propagation: MountPropagation::default(),
+                        })
+                        .collect(),
+                    private_network: run.private_network,
+                    ..RunOnce::default()
+                };
+                let progress = &mut *builder.progress;
+                let code =
+                    (builder.runner)(&command, &mut |output| progress(Progress::Output(output)))
+                        .map_err(|error| builder.wrong(step, error))?;
+                if code != 0 {
+                    return Err(builder.failed(step, code));
+                }
+                Ok(Some(builder.ingest.seal(upper_dir, &lower_dirs)?))
+            },
+        )
     }
 
     /// A layer made by changing the merged tree of the state's layers; `None` if nothing was changed.
@@ -151,17 +220,32 @@ impl Builder<'_, '_> {
         let tree = writable(&lowers, &upper, &self.ingest.path())?;
         change(self, &tree)?;
         drop(tree);
-        let unchanged = fs::read_dir(&upper).map_err(super::super::error::ImageError::io("list", &upper))?.next().is_none();
-        Ok(if unchanged { None } else { Some(self.ingest.seal(upper, &lowers)?) })
+        let unchanged = fs::read_dir(&upper)
+            .map_err(super::super::error::ImageError::io("list", &upper))?
+            .next()
+            .is_none();
+        Ok(if unchanged {
+            None
+        } else {
+            Some(self.ingest.seal(upper, &lowers)?)
+        })
     }
 }
 
 /// `user[:group]` by name or number, looked up in the tree.
 fn owner(tree: &Tree, text: &str) -> Result<(u32, u32), String> {
     let root = Root::open(&tree.path()).map_err(|error| error.to_string())?;
-    let read = |path: &str| root.read(path).map(Option::unwrap_or_default).map_err(|error| format!("{path}: {error}"));
+    let read = |path: &str| {
+        root.read(path)
+            .map(Option::unwrap_or_default)
+            .map_err(|error| format!("{path}: {error}"))
+    };
     // A number alone is user and group.
-    let text = if text.parse::<u32>().is_ok() { format!("{text}:{text}") } else { text.to_owned() };
+    let text = if text.parse::<u32>().is_ok() {
+        format!("{text}:{text}")
+    } else {
+        text.to_owned()
+    };
     let identity = user::resolve(&text, None, &read("/etc/passwd")?, &read("/etc/group")?)?;
     Ok((identity.uid, identity.gid))
 }
@@ -192,11 +276,17 @@ fn take_archives(sources: &mut Sources<'_>) -> io::Result<Vec<fs::File>> {
 /// Whether ADD unpacks this file: a tar, compressed or not, by its content. Leaves the file at its start.
 fn is_archive(mut file: &fs::File) -> bool {
     let mut header = [0; 512];
-    let read = decoder(BufReader::new(file)).and_then(|(_, mut plain)| plain.read_exact(&mut header));
+    let read =
+        decoder(BufReader::new(file)).and_then(|(_, mut plain)| plain.read_exact(&mut header));
     let rewound = file.rewind();
     let header = tar::Header::from_byte_slice(&header);
     let bytes = header.as_bytes();
-    let sum: u32 = bytes[..148].iter().chain(&bytes[156..]).map(|byte| u32::from(*byte)).sum::<u32>() + 8 * 32;
+    let sum: u32 = bytes[..148]
+        .iter()
+        .chain(&bytes[156..])
+        .map(|byte| u32::from(*byte))
+        .sum::<u32>()
+        + 8 * 32;
     let magic = header.as_ustar().is_some() || header.as_gnu().is_some();
     read.is_ok() && rewound.is_ok() && magic && header.cksum().is_ok_and(|checksum| checksum == sum)
 }

@@ -30,7 +30,9 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>, BuildError> {
         Err(error) => return Err(unreadable(path, error)),
     };
     let mut text = String::new();
-    file.take(MAX_TEXT + 1).read_to_string(&mut text).map_err(|error| unreadable(path, error))?;
+    file.take(MAX_TEXT + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| unreadable(path, error))?;
     if text.len() as u64 > MAX_TEXT {
         return Err(unreadable(path, "it is larger than 4 MiB"));
     }
@@ -39,5 +41,8 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>, BuildError> {
 
 #[allow(clippy::needless_pass_by_value)] // an error or a text, as it comes
 pub(super) fn unreadable(path: &Path, reason: impl ToString) -> BuildError {
-    BuildError::Unreadable { path: path.to_owned(), reason: reason.to_string() }
+    BuildError::Unreadable {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
 }

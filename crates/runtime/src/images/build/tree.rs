@@ -21,7 +21,8 @@ pub(super) struct Tree {
 impl Tree {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(path, how, Mode::empty()).map_err(ImageError::io("open", path))?;
+        let root =
+            rustix::fs::open(path, how, Mode::empty()).map_err(ImageError::io("open", path))?;
         Ok(Self { root })
     }
 
@@ -31,9 +32,19 @@ impl Tree {
     }
 
     fn resolve(&self, path: &Path, how: OFlags) -> rustix::io::Result<OwnedFd> {
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(&self.root, path, how | OFlags::CLOEXEC, Mode::empty(), resolve)
+        rustix::fs::openat2(
+            &self.root,
+            path,
+            how | OFlags::CLOEXEC,
+            Mode::empty(),
+            resolve,
+        )
     }
 
     /// The directory at this path, symlinks followed; `None` if there is none.
@@ -48,7 +59,11 @@ impl Tree {
     /// The regular file at this path, symlinks followed. Never waits, whatever is there.
     pub(super) fn file(&self, path: &Path) -> io::Result<File> {
         let file = File::from(self.resolve(path, OFlags::RDONLY | OFlags::NONBLOCK)?);
-        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+        if file.metadata()?.is_file() {
+            Ok(file)
+        } else {
+            Err(io::Error::other("not a regular file"))
+        }
     }
 
     /// What is at this path, symlinks followed; `None` if nothing is.

@@ -22,9 +22,18 @@ const NAME_FIELD: usize = 100;
 
 /// Writes the canonical tar of `root`; answers with the bytes of its regular files.
 pub(in super::super) fn write_canonical(root: &Path, to: impl Write) -> Result<u64> {
-    let mut writer = Writer { root, tar: Builder::new(to), links: HashMap::new(), size: 0 };
+    let mut writer = Writer {
+        root,
+        tar: Builder::new(to),
+        links: HashMap::new(),
+        size: 0,
+    };
     writer.directory(Path::new(""))?;
-    writer.tar.into_inner().and_then(|mut to| to.flush()).map_err(ImageError::io("finish archive of", root))?;
+    writer
+        .tar
+        .into_inner()
+        .and_then(|mut to| to.flush())
+        .map_err(ImageError::io("finish archive of", root))?;
     Ok(writer.size)
 }
 
@@ -39,10 +48,16 @@ struct Writer<'a, W: Write> {
 impl<W: Write> Writer<'_, W> {
     fn directory(&mut self, relative: &Path) -> Result<()> {
         let path = self.root.join(relative);
-        let list = || fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<OsString>>>();
+        let list = || {
+            fs::read_dir(&path)?
+                .map(|entry| Ok(entry?.file_name()))
+                .collect::<io::Result<Vec<OsString>>>()
+        };
         let mut names = list().map_err(ImageError::io("list", &path))?;
         names.sort();
-        names.iter().try_for_each(|name| self.entry(&relative.join(name)))
+        names
+            .iter()
+            .try_for_each(|name| self.entry(&relative.join(name)))
     }
 
     fn entry(&mut self, relative: &Path) -> Result<()> {
@@ -58,7 +73,8 @@ impl<W: Write> Writer<'_, W> {
             let mut name = relative.as_os_str().as_bytes().to_vec();
             name.push(b'/');
             header.set_entry_type(EntryType::Directory);
-            self.append(&mut header, &name, &mut records, io::empty()).map_err(ImageError::io("archive", &path))?;
+            self.append(&mut header, &name, &mut records, io::empty())
+                .map_err(ImageError::io("archive", &path))?;
             if xattr_names(&path)?.iter().any(|name| name == OPAQUE) {
                 name.extend_from_slice(OPAQUE_ENTRY);
                 self.marker(&name)?;
@@ -70,10 +86,14 @@ impl<W: Write> Writer<'_, W> {
             self.append_link(&mut header, relative, &mut records, &target)
         } else if kind.is_file() {
             let first = (metadata.nlink() > 1)
-                .then(|| self.links.insert((metadata.dev(), metadata.ino()), relative.to_owned()))
+                .then(|| {
+                    self.links
+                        .insert((metadata.dev(), metadata.ino()), relative.to_owned())
+                })
                 .flatten();
             if let Some(first) = first {
-                self.links.insert((metadata.dev(), metadata.ino()), first.clone());
+                self.links
+                    .insert((metadata.dev(), metadata.ino()), first.clone());
                 header.set_entry_type(EntryType::Link);
                 self.append_link(&mut header, relative, &mut Vec::new(), &first)
             } else {
@@ -84,7 +104,12 @@ impl<W: Write> Writer<'_, W> {
                 // Exactly as long as the header says, whatever happens to the file meanwhile.
                 let content = io::Read::chain(file, io::repeat(0));
                 let content = io::Read::take(content, metadata.len());
-                self.append(&mut header, relative.as_os_str().as_bytes(), &mut records, content)
+                self.append(
+                    &mut header,
+                    relative.as_os_str().as_bytes(),
+                    &mut records,
+                    content,
+                )
             }
         } else {
             header.set_entry_type(if kind.is_fifo() {
@@ -99,7 +124,14 @@ impl<W: Write> Writer<'_, W> {
             header
                 .set_device_major(rustix::fs::major(metadata.rdev()))
                 .and_then(|()| header.set_device_minor(rustix::fs::minor(metadata.rdev())))
-                .and_then(|()| self.append(&mut header, relative.as_os_str().as_bytes(), &mut records, io::empty()))
+                .and_then(|()| {
+                    self.append(
+                        &mut header,
+                        relative.as_os_str().as_bytes(),
+                        &mut records,
+                        io::empty(),
+                    )
+                })
         };
         result.map_err(ImageError::io("archive", &path))
     }
@@ -114,10 +146,19 @@ impl<W: Write> Writer<'_, W> {
         header.set_mtime(0);
         header.set_size(0);
         self.append(&mut header, name, &mut Vec::new(), io::empty())
-            .map_err(ImageError::io("archive", Path::new(std::ffi::OsStr::from_bytes(name))))
+            .map_err(ImageError::io(
+                "archive",
+                Path::new(std::ffi::OsStr::from_bytes(name)),
+            ))
     }
 
-    fn append_link(&mut self, header: &mut Header, name: &Path, records: &mut Records, target: &Path) -> io::Result<()> {
+    fn append_link(
+        &mut self,
+        header: &mut Header,
+        name: &Path,
+        records: &mut Records,
+        target: &Path,
+    ) -> io::Result<()> {
         let target = target.as_os_str().as_bytes();
         let field = &mut header.as_old_mut().linkname;
         let fits = target.len().min(NAME_FIELD);
@@ -128,7 +169,13 @@ impl<W: Write> Writer<'_, W> {
         self.append(header, name.as_os_str().as_bytes(), records, io::empty())
     }
 
-    fn append(&mut self, header: &mut Header, name: &[u8], records: &mut Records, data: impl io::Read) -> io::Result<()> {
+    fn append(
+        &mut self,
+        header: &mut Header,
+        name: &[u8],
+        records: &mut Records,
+        data: impl io::Read,
+    ) -> io::Result<()> {
         let fits = name.len().min(NAME_FIELD);
         header.as_old_mut().name[..fits].copy_from_slice(&name[..fits]);
         if name.len() > NAME_FIELD {
@@ -136,12 +183,15 @@ impl<W: Write> Writer<'_, W> {
         }
         records.sort();
         if !records.is_empty() {
-            self.tar.append_pax_extensions(records.iter().map(|(key, value)| (key.as_str(), value.as_slice())))?;
+            self.tar.append_pax_extensions(
+                records
+                    .iter()
+                    .map(|(key, value)| (key.as_str(), value.as_slice())),
+            )?;
         }
         header.set_cksum();
         self.tar.append(header, data)
     }
-
 }
 
 fn xattr_records(path: &Path) -> Result<Records> {
@@ -157,7 +207,9 @@ type Records = Vec<(String, Vec<u8>)>;
 
 /// Attributes that travel with a file; others (SELinux labels, overlayfs marks) are the host's.
 fn belongs_to_the_image(name: &str) -> bool {
-    name == "security.capability" || name.starts_with("user.") || name.starts_with("system.posix_acl_")
+    name == "security.capability"
+        || name.starts_with("user.")
+        || name.starts_with("system.posix_acl_")
 }
 
 fn header(metadata: &Metadata) -> Header {

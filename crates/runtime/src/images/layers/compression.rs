@@ -16,7 +16,10 @@ const BZIP2: [u8; 3] = *b"BZh";
 pub(in super::super) fn sniff(reader: &mut impl BufRead) -> io::Result<Compression> {
     let start = reader.fill_buf()?;
     let unsupported = |name: &str| {
-        Err(io::Error::new(io::ErrorKind::Unsupported, format!("{name} compression is not supported (use gzip or zstd)")))
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("{name} compression is not supported (use gzip or zstd)"),
+        ))
     };
     if start.starts_with(&GZIP) {
         Ok(Compression::Gzip)
@@ -32,7 +35,9 @@ pub(in super::super) fn sniff(reader: &mut impl BufRead) -> io::Result<Compressi
 }
 
 /// The uncompressed stream and how it was compressed.
-pub(in super::super) fn decoder<'r>(mut reader: impl BufRead + 'r) -> io::Result<(Compression, Box<dyn Read + 'r>)> {
+pub(in super::super) fn decoder<'r>(
+    mut reader: impl BufRead + 'r,
+) -> io::Result<(Compression, Box<dyn Read + 'r>)> {
     let compression = sniff(&mut reader)?;
     let plain: Box<dyn Read + 'r> = match compression {
         Compression::None => Box::new(reader),

@@ -12,8 +12,8 @@ mod tree;
 mod unpack;
 
 pub(super) use canonical::write_canonical;
-pub(super) use stream::Metered;
 pub(super) use compression::{decoder, sniff};
+pub(super) use stream::Metered;
 pub(super) use tree::{delete_tree, make_upper, tidy_upper};
 pub(super) use unpack::unpack;
 

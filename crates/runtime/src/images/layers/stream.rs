@@ -34,7 +34,13 @@ impl Allowance {
 impl<R> Metered<R> {
     pub(in super::super) fn new(inner: R) -> (Self, Allowance) {
         let allowance = Allowance::default();
-        (Self { inner, allowance: allowance.clone() }, allowance)
+        (
+            Self {
+                inner,
+                allowance: allowance.clone(),
+            },
+            allowance,
+        )
     }
 }
 
@@ -43,7 +49,10 @@ impl<R: Read> Read for Metered<R> {
         let n = self.inner.read(buffer)?;
         if let Some(left) = self.allowance.0.get() {
             let left = left.checked_sub(n as u64).ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidData, "the headers of one archive entry exceed a megabyte")
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the headers of one archive entry exceed a megabyte",
+                )
             })?;
             self.allowance.0.set(Some(left));
         }
@@ -66,7 +75,9 @@ pub(super) fn copy_sparse(mut from: impl Read, file: &mut File) -> io::Result<u6
         length += n as u64;
         hole = n >= 4096 && buffer[..n].iter().all(|byte| *byte == 0);
         if hole {
-            file.seek(SeekFrom::Current(i64::try_from(n).map_err(io::Error::other)?))?;
+            file.seek(SeekFrom::Current(
+                i64::try_from(n).map_err(io::Error::other)?,
+            ))?;
         } else {
             file.write_all(&buffer[..n])?;
         }

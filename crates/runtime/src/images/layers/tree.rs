@@ -43,8 +43,10 @@ pub(in super::super) fn make_upper(path: &Path, lowers: &[PathBuf]) -> Result<()
         }
         None => (0o755, 0, 0),
     };
-    std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(ImageError::io("change owner of", path))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(ImageError::io("change mode of", path))
+    std::os::unix::fs::chown(path, Some(uid), Some(gid))
+        .map_err(ImageError::io("change owner of", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(ImageError::io("change mode of", path))
 }
 
 /// Turns what overlayfs left in an upper directory into a layer: its private marks go, and so do sockets, which no
@@ -54,7 +56,11 @@ pub(in super::super) fn make_upper(path: &Path, lowers: &[PathBuf]) -> Result<()
 /// [`ImageError::HostileLayer`] for a file whose name an archive would take for a whiteout, and for what overlayfs
 /// writes only with `redirect_dir` or `metacopy` switched on.
 pub(in super::super) fn tidy_upper(upper: &Path, lowers: &[PathBuf]) -> Result<()> {
-    let lowers: Vec<_> = lowers.iter().map(fs::File::open).collect::<io::Result<_>>().map_err(ImageError::io("open layers below", upper))?;
+    let lowers: Vec<_> = lowers
+        .iter()
+        .map(fs::File::open)
+        .collect::<io::Result<_>>()
+        .map_err(ImageError::io("open layers below", upper))?;
     let mut pending = vec![PathBuf::new()];
     while let Some(relative) = pending.pop() {
         let path = upper.join(&relative);
@@ -81,16 +87,21 @@ pub(in super::super) fn tidy_upper(upper: &Path, lowers: &[PathBuf]) -> Result<(
 
 fn strip_private_marks(path: &Path, hides_something: impl Fn() -> bool) -> Result<()> {
     for name in xattr_names(path)? {
-        let Some(mark) = name.strip_prefix(OVERLAY_PRIVATE) else { continue };
+        let Some(mark) = name.strip_prefix(OVERLAY_PRIVATE) else {
+            continue;
+        };
         match mark {
             "opaque" if hides_something() => {}
             "redirect" | "metacopy" => {
                 return Err(ImageError::HostileLayer {
                     entry: path.display().to_string(),
-                    reason: format!("overlayfs stored a {mark} mark; mount with redirect_dir=off,metacopy=off"),
+                    reason: format!(
+                        "overlayfs stored a {mark} mark; mount with redirect_dir=off,metacopy=off"
+                    ),
                 });
             }
-            _ => rustix::fs::lremovexattr(path, &name).map_err(ImageError::io("remove extended attribute of", path))?,
+            _ => rustix::fs::lremovexattr(path, &name)
+                .map_err(ImageError::io("remove extended attribute of", path))?,
         }
     }
     Ok(())
@@ -101,7 +112,14 @@ fn strip_private_marks(path: &Path, hides_something: impl Fn() -> bool) -> Resul
 fn hides_something(lowers: &[fs::File], relative: &Path) -> bool {
     lowers.iter().any(|lower| {
         let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat2(lower, relative, how, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS).is_ok()
+        rustix::fs::openat2(
+            lower,
+            relative,
+            how,
+            Mode::empty(),
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+        )
+        .is_ok()
     })
 }
 
@@ -139,5 +157,6 @@ pub(super) fn xattr(path: &Path, name: &str) -> Result<Vec<u8>> {
 
 /// Marks a directory as hiding its lower namesakes.
 pub(super) fn set_opaque(path: &Path) -> Result<()> {
-    rustix::fs::lsetxattr(path, OPAQUE, b"y", XattrFlags::empty()).map_err(ImageError::io("make opaque", path))
+    rustix::fs::lsetxattr(path, OPAQUE, b"y", XattrFlags::empty())
+        .map_err(ImageError::io("make opaque", path))
 }

@@ -9,7 +9,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
+};
 use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
 
@@ -26,10 +28,19 @@ use super::{OPAQUE_ENTRY, WHITEOUT};
 /// Entries may come in any order. A directory that is implied but has no entry gets mode 0755 and owner root. Names
 /// containing `..` are refused; a leading `/` is ignored; symlinks inside the layer are followed inside the layer.
 pub(in super::super) fn unpack(archive: impl Read, root: &Path) -> Result<u64> {
-    let fd = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(ImageError::io("open", root))?;
-    let mut unpacker =
-        Unpacker { path: root, root: fd, parent: None, directory_times: BTreeMap::new(), size: 0 };
+    let fd = rustix::fs::open(
+        root,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(ImageError::io("open", root))?;
+    let mut unpacker = Unpacker {
+        path: root,
+        root: fd,
+        parent: None,
+        directory_times: BTreeMap::new(),
+        size: 0,
+    };
     let (metered, allowance) = Metered::new(archive);
     let mut archive = Archive::new(metered);
     let broken = |error: io::Error| ImageError::malformed("layer archive", error);
@@ -66,9 +77,18 @@ impl Unpacker<'_> {
         let raw = entry.path_bytes().into_owned();
         let path = inside(&raw)?;
         let Some(name) = path.file_name() else {
-            return if kind.is_dir() { self.directory(Path::new(""), entry) } else { Err(hostile(&raw, "no file name")) };
+            return if kind.is_dir() {
+                self.directory(Path::new(""), entry)
+            } else {
+                Err(hostile(&raw, "no file name"))
+            };
         };
-        if path.iter().rev().skip(1).any(|above| above.as_bytes().starts_with(WHITEOUT)) {
+        if path
+            .iter()
+            .rev()
+            .skip(1)
+            .any(|above| above.as_bytes().starts_with(WHITEOUT))
+        {
             return Err(hostile(&raw, "a whiteout cannot contain anything"));
         }
         if name.as_bytes().starts_with(WHITEOUT) {
@@ -80,45 +100,86 @@ impl Unpacker<'_> {
         let parent = self.parent_of(&path)?;
         self.clear(&parent, name, &path)?;
         match kind {
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.file(&parent, name, &path, entry)?,
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                self.file(&parent, name, &path, entry)?
+            }
             EntryType::Link => self.hard_link(&parent, name, &raw, entry)?,
             EntryType::Symlink => {
-                let target = entry.link_name_bytes().ok_or_else(|| hostile(&raw, "symlink without a target"))?;
-                rustix::fs::symlinkat(&*target, &parent, name).map_err(self.io("create symlink", &path))?;
+                let target = entry
+                    .link_name_bytes()
+                    .ok_or_else(|| hostile(&raw, "symlink without a target"))?;
+                rustix::fs::symlinkat(&*target, &parent, name)
+                    .map_err(self.io("create symlink", &path))?;
                 self.apply(&parent, name, &path, &attributes(entry, &raw)?, true)?;
             }
-            EntryType::Char | EntryType::Block | EntryType::Fifo => self.device(&parent, name, &path, entry)?,
-            other => return Err(hostile(&raw, &format!("unsupported entry type {:?}", other.as_byte() as char))),
+            EntryType::Char | EntryType::Block | EntryType::Fifo => {
+                self.device(&parent, name, &path, entry)?
+            }
+            other => {
+                return Err(hostile(
+                    &raw,
+                    &format!("unsupported entry type {:?}", other.as_byte() as char),
+                ));
+            }
         }
         self.keep_parent(&path, parent);
         Ok(())
     }
 
-    fn file<R: Read>(&mut self, parent: &OwnedFd, name: &OsStr, path: &Path, entry: &mut Entry<'_, R>) -> Result<()> {
+    fn file<R: Read>(
+        &mut self,
+        parent: &OwnedFd,
+        name: &OsStr,
+        path: &Path,
+        entry: &mut Entry<'_, R>,
+    ) -> Result<()> {
         let attributes = attributes(entry, path.as_os_str().as_bytes())?;
-        let how = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(parent, name, how, Mode::from_raw_mode(0o600)).map_err(self.io("create", path))?;
+        let how =
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(parent, name, how, Mode::from_raw_mode(0o600))
+            .map_err(self.io("create", path))?;
         let mut file = File::from(file);
         let expected = entry.size();
         let length = copy_sparse(&mut *entry, &mut file).map_err(self.io("write", path))?;
         if length != expected {
-            return Err(ImageError::malformed("layer archive", format!("cut short in {}", path.display())));
+            return Err(ImageError::malformed(
+                "layer archive",
+                format!("cut short in {}", path.display()),
+            ));
         }
         self.size += length;
         self.apply(parent, name, path, &attributes, false)
     }
 
-    fn hard_link<R: Read>(&self, parent: &OwnedFd, name: &OsStr, raw: &[u8], entry: &Entry<'_, R>) -> Result<()> {
-        let target = entry.link_name_bytes().ok_or_else(|| hostile(raw, "hard link without a target"))?;
+    fn hard_link<R: Read>(
+        &self,
+        parent: &OwnedFd,
+        name: &OsStr,
+        raw: &[u8],
+        entry: &Entry<'_, R>,
+    ) -> Result<()> {
+        let target = entry
+            .link_name_bytes()
+            .ok_or_else(|| hostile(raw, "hard link without a target"))?;
         let target = inside(&target)?;
-        let target_name = target.file_name().ok_or_else(|| hostile(raw, "hard link to the root"))?;
+        let target_name = target
+            .file_name()
+            .ok_or_else(|| hostile(raw, "hard link to the root"))?;
         let directory = self.open_directory(target.parent().unwrap_or(Path::new("")));
         directory
-            .and_then(|directory| rustix::fs::linkat(&directory, target_name, parent, name, AtFlags::empty()))
+            .and_then(|directory| {
+                rustix::fs::linkat(&directory, target_name, parent, name, AtFlags::empty())
+            })
             .map_err(|error| hostile(raw, &format!("hard link to {}: {error}", target.display())))
     }
 
-    fn device<R: Read>(&self, parent: &OwnedFd, name: &OsStr, path: &Path, entry: &mut Entry<'_, R>) -> Result<()> {
+    fn device<R: Read>(
+        &self,
+        parent: &OwnedFd,
+        name: &OsStr,
+        path: &Path,
+        entry: &mut Entry<'_, R>,
+    ) -> Result<()> {
         let kind = match entry.header().entry_type() {
             EntryType::Char => FileType::CharacterDevice,
             EntryType::Block => FileType::BlockDevice,
@@ -126,13 +187,23 @@ impl Unpacker<'_> {
         };
         let number = |field: io::Result<Option<u32>>| field.ok().flatten().unwrap_or(0);
         let header = entry.header();
-        let device = rustix::fs::makedev(number(header.device_major()), number(header.device_minor()));
+        let device =
+            rustix::fs::makedev(number(header.device_major()), number(header.device_minor()));
         if kind == FileType::CharacterDevice && device == 0 {
-            return Err(hostile(path.as_os_str().as_bytes(), "a character device 0:0 would hide a file of another layer"));
+            return Err(hostile(
+                path.as_os_str().as_bytes(),
+                "a character device 0:0 would hide a file of another layer",
+            ));
         }
         rustix::fs::mknodat(parent, name, kind, Mode::from_raw_mode(0o600), device)
             .map_err(self.io("create device", path))?;
-        self.apply(parent, name, path, &attributes(entry, path.as_os_str().as_bytes())?, false)
+        self.apply(
+            parent,
+            name,
+            path,
+            &attributes(entry, path.as_os_str().as_bytes())?,
+            false,
+        )
     }
 
     fn directory<R: Read>(&mut self, path: &Path, entry: &mut Entry<'_, R>) -> Result<()> {
@@ -140,17 +211,25 @@ impl Unpacker<'_> {
         self.parent = None;
         let (parent, name) = match path.file_name() {
             Some(name) => (self.parent_of(path)?, name),
-            None => (self.open_directory(path).map_err(self.io("open", path))?, OsStr::new(".")),
+            None => (
+                self.open_directory(path).map_err(self.io("open", path))?,
+                OsStr::new("."),
+            ),
         };
         let existing = look(&parent, name).map_err(self.io("inspect", path))?;
-        if !existing.as_ref().is_some_and(|stat| is(stat, FileType::Directory)) {
+        if !existing
+            .as_ref()
+            .is_some_and(|stat| is(stat, FileType::Directory))
+        {
             self.clear(&parent, name, path)?;
-            rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o700)).map_err(self.io("create directory", path))?;
+            rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o700))
+                .map_err(self.io("create directory", path))?;
             if existing.as_ref().is_some_and(marks_deletion) {
                 set_opaque(&through(&parent, name))?;
             }
         }
-        self.directory_times.insert(path.to_owned(), attributes.time);
+        self.directory_times
+            .insert(path.to_owned(), attributes.time);
         self.apply(&parent, name, path, &attributes, false)
     }
 
@@ -165,10 +244,18 @@ impl Unpacker<'_> {
                 return Err(hostile(raw, "a whiteout of nothing"));
             }
             match look(&parent, hidden).map_err(self.io("inspect", path))? {
-                Some(stat) if is(&stat, FileType::Directory) => set_opaque(&through(&parent, hidden))?,
+                Some(stat) if is(&stat, FileType::Directory) => {
+                    set_opaque(&through(&parent, hidden))?
+                }
                 Some(_) => {}
-                None => rustix::fs::mknodat(&parent, hidden, FileType::CharacterDevice, Mode::empty(), 0)
-                    .map_err(self.io("create whiteout", path))?,
+                None => rustix::fs::mknodat(
+                    &parent,
+                    hidden,
+                    FileType::CharacterDevice,
+                    Mode::empty(),
+                    0,
+                )
+                .map_err(self.io("create whiteout", path))?,
             }
         }
         self.keep_parent(path, parent);
@@ -187,20 +274,40 @@ impl Unpacker<'_> {
         }
     }
 
-    fn apply(&self, parent: &OwnedFd, name: &OsStr, path: &Path, attributes: &Attributes, symlink: bool) -> Result<()> {
+    fn apply(
+        &self,
+        parent: &OwnedFd,
+        name: &OsStr,
+        path: &Path,
+        attributes: &Attributes,
+        symlink: bool,
+    ) -> Result<()> {
         let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
-        rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(self.io("change owner of", path))?;
+        rustix::fs::chownat(
+            parent,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .map_err(self.io("change owner of", path))?;
         // After the owner, whose change takes capabilities and set-id bits away.
         for (key, value) in &attributes.xattrs {
             match rustix::fs::lsetxattr(through(parent, name), key, value, XattrFlags::empty()) {
-                Err(Errno::OPNOTSUPP) => tracing::warn!(path = %path.display(), key, "file system has no such attribute"),
+                Err(Errno::OPNOTSUPP) => {
+                    tracing::warn!(path = %path.display(), key, "file system has no such attribute")
+                }
                 other => other.map_err(self.io("set extended attribute of", path))?,
             }
         }
         if !symlink {
-            rustix::fs::chmodat(parent, name, Mode::from_raw_mode(attributes.mode), AtFlags::empty())
-                .map_err(self.io("change mode of", path))?;
+            rustix::fs::chmodat(
+                parent,
+                name,
+                Mode::from_raw_mode(attributes.mode),
+                AtFlags::empty(),
+            )
+            .map_err(self.io("change mode of", path))?;
         }
         set_time(parent, name, attributes.time).map_err(self.io("set time of", path))
     }
@@ -217,7 +324,9 @@ impl Unpacker<'_> {
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             other => return other.map_err(self.io("open", directory)),
         }
-        let mut above = self.open_directory(Path::new("")).map_err(self.io("open", Path::new("")))?;
+        let mut above = self
+            .open_directory(Path::new(""))
+            .map_err(self.io("open", Path::new("")))?;
         let mut so_far = PathBuf::new();
         for component in directory {
             so_far.push(component);
@@ -233,8 +342,13 @@ impl Unpacker<'_> {
                     rustix::fs::mkdirat(&above, component, Mode::from_raw_mode(0o755))
                         .map_err(self.io("create directory", &so_far))?;
                     // After mkdir, whose mode the umask cuts.
-                    rustix::fs::chmodat(&above, component, Mode::from_raw_mode(0o755), AtFlags::empty())
-                        .map_err(self.io("change mode of", &so_far))?;
+                    rustix::fs::chmodat(
+                        &above,
+                        component,
+                        Mode::from_raw_mode(0o755),
+                        AtFlags::empty(),
+                    )
+                    .map_err(self.io("change mode of", &so_far))?;
                     if deleted {
                         set_opaque(&through(&above, component))?;
                     }
@@ -252,22 +366,37 @@ impl Unpacker<'_> {
     }
 
     fn open_directory(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
         let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat2(&self.root, path, how, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+        rustix::fs::openat2(
+            &self.root,
+            path,
+            how,
+            Mode::empty(),
+            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+        )
     }
 
     fn finish(self) -> Result<u64> {
         for (path, time) in &self.directory_times {
             // A later entry may have put something else in the directory's place.
             if let Ok(directory) = self.open_directory(path) {
-                set_time(&directory, OsStr::new("."), *time).map_err(self.io("set time of", path))?;
+                set_time(&directory, OsStr::new("."), *time)
+                    .map_err(self.io("set time of", path))?;
             }
         }
         Ok(self.size)
     }
 
-    fn io<E: Into<io::Error>>(&self, step: &'static str, path: &Path) -> impl FnOnce(E) -> ImageError + use<E> {
+    fn io<E: Into<io::Error>>(
+        &self,
+        step: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(E) -> ImageError + use<E> {
         ImageError::io(step, self.path.join(path))
     }
 }
@@ -279,18 +408,26 @@ fn inside(raw: &[u8]) -> Result<PathBuf> {
         match component {
             Component::Normal(name) => path.push(name),
             Component::CurDir | Component::RootDir => {}
-            Component::ParentDir | Component::Prefix(_) => return Err(hostile(raw, "the path leaves the layer")),
+            Component::ParentDir | Component::Prefix(_) => {
+                return Err(hostile(raw, "the path leaves the layer"));
+            }
         }
     }
     Ok(path)
 }
 
 pub(super) fn hostile(raw: &[u8], reason: &str) -> ImageError {
-    ImageError::HostileLayer { entry: String::from_utf8_lossy(raw).into_owned(), reason: reason.to_owned() }
+    ImageError::HostileLayer {
+        entry: String::from_utf8_lossy(raw).into_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 fn set_time(parent: &OwnedFd, name: &OsStr, time: Timespec) -> rustix::io::Result<()> {
-    let times = Timestamps { last_access: time, last_modification: time };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
     rustix::fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)
 }
 
@@ -311,5 +448,7 @@ fn marks_deletion(stat: &Stat) -> bool {
 
 /// A path for the calls that take no directory descriptor; goes through the open directory, not through the tree.
 fn through(parent: &OwnedFd, name: &OsStr) -> PathBuf {
-    Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(name)
+    Path::new("/proc/self/fd")
+        .join(parent.as_raw_fd().to_string())
+        .join(name)
 }

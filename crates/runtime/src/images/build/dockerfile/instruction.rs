@@ -8,7 +8,10 @@ use super::words::split_quoted;
 /// An instruction, its words not yet expanded.
 #[derive(Debug, Clone, PartialEq)]
 pub(in super::super) enum Instruction {
-    From { image: String, alias: Option<String> },
+    From {
+        image: String,
+        alias: Option<String>,
+    },
     Add(Copy),
     Copy(Copy),
     Run(Run),
@@ -65,7 +68,10 @@ pub(super) fn parse(line: &Line, escape: char) -> Result<Instruction, String> {
     }
     let known = KNOWN.split(", ").any(|known| known == keyword);
     if !known {
-        return Err(format!("unknown instruction: {} (known: {KNOWN})", line.keyword));
+        return Err(format!(
+            "unknown instruction: {} (known: {KNOWN})",
+            line.keyword
+        ));
     }
     if rest.is_empty() && !matches!(keyword.as_str(), "CMD" | "ENTRYPOINT") {
         return Err(format!("{keyword} requires at least one argument"));
@@ -88,7 +94,12 @@ pub(super) fn parse(line: &Line, escape: char) -> Result<Instruction, String> {
         "CMD" => Instruction::Cmd(command(rest)),
         "SHELL" => match json_array(rest) {
             Some(shell) if !shell.is_empty() => Instruction::Shell(shell),
-            _ => return Err("SHELL requires the arguments to be in JSON form, as [\"/bin/sh\", \"-c\"]".to_owned()),
+            _ => {
+                return Err(
+                    "SHELL requires the arguments to be in JSON form, as [\"/bin/sh\", \"-c\"]"
+                        .to_owned(),
+                );
+            }
         },
         "HEALTHCHECK" => Instruction::Healthcheck(healthcheck(rest)?),
         _ => Instruction::Maintainer(one()?),
@@ -100,7 +111,9 @@ fn words(rest: &str) -> Vec<String> {
 }
 
 fn json_array(rest: &str) -> Option<Vec<String>> {
-    rest.starts_with('[').then(|| serde_json::from_str(rest).ok()).flatten()
+    rest.starts_with('[')
+        .then(|| serde_json::from_str(rest).ok())
+        .flatten()
 }
 
 fn command(rest: &str) -> Command {
@@ -120,7 +133,10 @@ fn flags(mut rest: &str) -> (Vec<(&str, Option<&str>)>, &str) {
         if flag.is_empty() {
             break;
         }
-        flags.push(flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value))));
+        flags.push(
+            flag.split_once('=')
+                .map_or((flag, None), |(name, value)| (name, Some(value))),
+        );
     }
     (flags, rest)
 }
@@ -138,28 +154,47 @@ fn from(rest: &str) -> Result<Instruction, String> {
         }
     }
     match words(rest).as_slice() {
-        [image] => Ok(Instruction::From { image: image.clone(), alias: None }),
+        [image] => Ok(Instruction::From {
+            image: image.clone(),
+            alias: None,
+        }),
         [image, word, alias] if word.eq_ignore_ascii_case("as") => {
             let valid = alias.starts_with(|c: char| c.is_ascii_alphabetic())
-                && alias.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+                && alias
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
             if !valid {
-                return Err(format!("invalid name for build stage: {alias:?} (a letter, then letters, digits, - _ .)"));
+                return Err(format!(
+                    "invalid name for build stage: {alias:?} (a letter, then letters, digits, - _ .)"
+                ));
             }
-            Ok(Instruction::From { image: image.clone(), alias: Some(alias.clone()) })
+            Ok(Instruction::From {
+                image: image.clone(),
+                alias: Some(alias.clone()),
+            })
         }
-        _ => Err("FROM requires either one argument, or three: FROM <image> [AS <name>]".to_owned()),
+        _ => {
+            Err("FROM requires either one argument, or three: FROM <image> [AS <name>]".to_owned())
+        }
     }
 }
 
 fn copy(keyword: &str, line: &Line) -> Result<Copy, String> {
     if !line.heredocs.is_empty() {
-        return Err(format!("heredocs are not supported in {keyword}: put the content into a file of the build context"));
+        return Err(format!(
+            "heredocs are not supported in {keyword}: put the content into a file of the build context"
+        ));
     }
     let (flags, rest) = flags(&line.rest);
     let mut copy = Copy::default();
     for (flag, value) in flags {
         let value = value.map(str::to_owned);
-        let needed = || value.clone().filter(|value| !value.is_empty()).ok_or(format!("--{flag} requires a value"));
+        let needed = || {
+            value
+                .clone()
+                .filter(|value| !value.is_empty())
+                .ok_or(format!("--{flag} requires a value"))
+        };
         match flag {
             "from" if keyword == "COPY" => copy.from = Some(needed()?),
             "chown" => copy.chown = Some(needed()?),
@@ -172,13 +207,25 @@ fn copy(keyword: &str, line: &Line) -> Result<Copy, String> {
     let mut words = json_array(rest).unwrap_or_else(|| words(rest));
     let destination = words.pop().unwrap_or_default();
     if words.is_empty() {
-        return Err(format!("{keyword} requires at least two arguments: sources and a destination"));
+        return Err(format!(
+            "{keyword} requires at least two arguments: sources and a destination"
+        ));
     }
-    let url = |word: &&String| ["http://", "https://", "git://", "git@"].iter().any(|scheme| word.starts_with(scheme));
+    let url = |word: &&String| {
+        ["http://", "https://", "git://", "git@"]
+            .iter()
+            .any(|scheme| word.starts_with(scheme))
+    };
     if let Some(url) = words.iter().find(url) {
-        return Err(format!("{keyword} from a URL is not supported: download {url} into the build context"));
+        return Err(format!(
+            "{keyword} from a URL is not supported: download {url} into the build context"
+        ));
     }
-    Ok(Copy { sources: words, destination, ..copy })
+    Ok(Copy {
+        sources: words,
+        destination,
+        ..copy
+    })
 }
 
 fn run(rest: &str, heredocs: &[Heredoc]) -> Result<Run, String> {
@@ -188,7 +235,9 @@ fn run(rest: &str, heredocs: &[Heredoc]) -> Result<Run, String> {
         match (flag, value) {
             ("network", Some("none")) => private_network = true,
             ("network", Some("default" | "host")) => {}
-            ("mount" | "security" | "network" | "device", _) => return Err(format!("RUN --{flag} is not supported")),
+            ("mount" | "security" | "network" | "device", _) => {
+                return Err(format!("RUN --{flag} is not supported"));
+            }
             _ => return Err(unknown_flag("RUN", flag)),
         }
     }
@@ -206,15 +255,19 @@ fn run(rest: &str, heredocs: &[Heredoc]) -> Result<Run, String> {
             Command::Shell(script)
         }
     };
-    Ok(Run { command, private_network })
+    Ok(Run {
+        command,
+        private_network,
+    })
 }
 
 /// `name=value …`, or the old form `name value with spaces`.
 fn pairs(keyword: &str, rest: &str, escape: char) -> Result<Vec<(String, String)>, String> {
     let words = split_quoted(rest, escape);
     if !words.first().is_some_and(|word| word.contains('=')) {
-        let (name, value) =
-            rest.split_once(char::is_whitespace).ok_or_else(|| format!("{keyword} must have two arguments: name=value"))?;
+        let (name, value) = rest
+            .split_once(char::is_whitespace)
+            .ok_or_else(|| format!("{keyword} must have two arguments: name=value"))?;
         return Ok(vec![(name.to_owned(), value.trim_start().to_owned())]);
     }
     words
@@ -222,7 +275,9 @@ fn pairs(keyword: &str, rest: &str, escape: char) -> Result<Vec<(String, String)
         .map(|word| match word.split_once('=') {
             Some(("", _)) => Err(format!("{keyword} names can not be blank")),
             Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-            None => Err(format!("can't find = in {word:?}. Must be of the form: name=value")),
+            None => Err(format!(
+                "can't find = in {word:?}. Must be of the form: name=value"
+            )),
         })
         .collect()
 }
@@ -251,8 +306,15 @@ fn healthcheck(rest: &str) -> Result<Value, String> {
             "retries" => "Retries",
             other => return Err(unknown_flag("HEALTHCHECK", other)),
         };
-        let number = if key == "Retries" { value.parse().ok() } else { nanoseconds(value) };
-        check.insert(key.to_owned(), json!(number.ok_or_else(|| format!("invalid value for --{flag}: {value:?}"))?));
+        let number = if key == "Retries" {
+            value.parse().ok()
+        } else {
+            nanoseconds(value)
+        };
+        check.insert(
+            key.to_owned(),
+            json!(number.ok_or_else(|| format!("invalid value for --{flag}: {value:?}"))?),
+        );
     }
     let (kind, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let test = match (kind.to_ascii_uppercase().as_str(), command(rest.trim())) {
@@ -277,12 +339,20 @@ fn nanoseconds(text: &str) -> Option<i64> {
     while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, after) = rest.split_at(end);
-        let (factor, length) = [("ns", 1.0), ("us", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)]
-            .into_iter()
-            .find_map(|(unit, factor)| after.starts_with(unit).then_some((factor, unit.len())))?;
+        let (factor, length) = [
+            ("ns", 1.0),
+            ("us", 1e3),
+            ("ms", 1e6),
+            ("s", 1e9),
+            ("m", 60e9),
+            ("h", 3600e9),
+        ]
+        .into_iter()
+        .find_map(|(unit, factor)| after.starts_with(unit).then_some((factor, unit.len())))?;
         total += number.parse::<f64>().ok()? * factor;
         rest = &after[length..];
     }
-    #[allow(clippy::cast_possible_truncation)] // saturates; a health check of 292 years is one of never
+    #[allow(clippy::cast_possible_truncation)]
+    // saturates; a health check of 292 years is one of never
     Some(total.round() as i64)
 }

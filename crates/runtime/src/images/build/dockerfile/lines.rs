@@ -24,7 +24,9 @@ impl Line {
     /// The instruction on one line, for people.
     pub(super) fn summary(&self) -> String {
         let words: Vec<&str> = self.rest.split_whitespace().collect();
-        format!("{} {}", self.keyword.to_uppercase(), words.join(" ")).trim_end().to_owned()
+        format!("{} {}", self.keyword.to_uppercase(), words.join(" "))
+            .trim_end()
+            .to_owned()
     }
 }
 
@@ -33,7 +35,10 @@ pub(super) fn logical_lines(text: &str) -> Result<(char, Vec<Line>), Problem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let escape = escape_directive(text)?;
     let mut lines = Vec::new();
-    let mut physical = text.lines().enumerate().map(|(index, line)| (index + 1, line));
+    let mut physical = text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line));
     while let Some((number, line)) = physical.next() {
         if is_blank_or_comment(line) {
             continue;
@@ -43,7 +48,9 @@ pub(super) fn logical_lines(text: &str) -> Result<(char, Vec<Line>), Problem> {
         while let Some(continued) = continues(piece, escape) {
             whole.push_str(continued);
             // The end of the file ends the instruction too.
-            piece = physical.find(|(_, line)| !is_blank_or_comment(line)).map_or("", |(_, next)| next);
+            piece = physical
+                .find(|(_, line)| !is_blank_or_comment(line))
+                .map_or("", |(_, next)| next);
         }
         whole.push_str(piece);
         let whole = whole.trim();
@@ -52,14 +59,22 @@ pub(super) fn logical_lines(text: &str) -> Result<(char, Vec<Line>), Problem> {
         let mut heredocs = Vec::new();
         if matches!(keyword.to_uppercase().as_str(), "RUN" | "COPY" | "ADD") {
             for (terminator, strip_tabs) in heredoc_markers(rest) {
-                let body = heredoc_body(&mut physical, &terminator, strip_tabs).ok_or_else(|| Problem {
-                    line: number,
-                    reason: format!("unterminated heredoc: no line {terminator:?} follows"),
-                })?;
+                let body =
+                    heredoc_body(&mut physical, &terminator, strip_tabs).ok_or_else(|| {
+                        Problem {
+                            line: number,
+                            reason: format!("unterminated heredoc: no line {terminator:?} follows"),
+                        }
+                    })?;
                 heredocs.push(Heredoc { terminator, body });
             }
         }
-        lines.push(Line { number, keyword: keyword.to_owned(), rest: rest.to_owned(), heredocs });
+        lines.push(Line {
+            number,
+            keyword: keyword.to_owned(),
+            rest: rest.to_owned(),
+            heredocs,
+        });
     }
     Ok((escape, lines))
 }
@@ -68,8 +83,13 @@ pub(super) fn logical_lines(text: &str) -> Result<(char, Vec<Line>), Problem> {
 fn escape_directive(text: &str) -> Result<char, Problem> {
     let mut escape = None;
     for (index, line) in text.lines().enumerate() {
-        let directive = line.trim_start().strip_prefix('#').and_then(|comment| comment.split_once('='));
-        let Some((name, value)) = directive else { break };
+        let directive = line
+            .trim_start()
+            .strip_prefix('#')
+            .and_then(|comment| comment.split_once('='));
+        let Some((name, value)) = directive else {
+            break;
+        };
         match name.trim().to_ascii_lowercase().as_str() {
             "escape" => {
                 let reason = match (escape, value.trim()) {
@@ -84,7 +104,10 @@ fn escape_directive(text: &str) -> Result<char, Problem> {
                     }
                     (None, other) => format!("invalid escape directive {other:?}: must be ` or \\"),
                 };
-                return Err(Problem { line: index + 1, reason });
+                return Err(Problem {
+                    line: index + 1,
+                    reason,
+                });
             }
             "syntax" | "check" => {}
             _ => break,
@@ -107,12 +130,20 @@ fn continues(line: &str, escape: char) -> Option<&str> {
 fn heredoc_markers(rest: &str) -> Vec<(String, bool)> {
     rest.split_whitespace()
         .filter_map(|word| {
-            let word = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
-            let (word, strip_tabs) = word.strip_prefix('-').map_or((word, false), |word| (word, true));
-            let quoted = ['"', '\''].iter().find_map(|quote| word.strip_prefix(*quote)?.strip_suffix(*quote));
+            let word = word
+                .trim_start_matches(|c: char| c.is_ascii_digit())
+                .strip_prefix("<<")?;
+            let (word, strip_tabs) = word
+                .strip_prefix('-')
+                .map_or((word, false), |word| (word, true));
+            let quoted = ['"', '\'']
+                .iter()
+                .find_map(|quote| word.strip_prefix(*quote)?.strip_suffix(*quote));
             let name = quoted.unwrap_or(word);
             let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
             plain.then(|| (name.to_owned(), strip_tabs))
         })
         .collect()
@@ -125,7 +156,11 @@ fn heredoc_body<'t>(
 ) -> Option<String> {
     let mut body = String::new();
     for (_, line) in physical {
-        let line = if strip_tabs { line.trim_start_matches('\t') } else { line };
+        let line = if strip_tabs {
+            line.trim_start_matches('\t')
+        } else {
+            line
+        };
         if line == terminator {
             return Some(body);
         }

@@ -54,11 +54,22 @@ pub(super) struct Problem {
 impl Dockerfile {
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let (escape, lines) = logical_lines(text)?;
-        let mut file = Self { escape, arguments: Vec::new(), stages: Vec::new() };
+        let mut file = Self {
+            escape,
+            arguments: Vec::new(),
+            stages: Vec::new(),
+        };
         for line in lines {
-            let problem = |reason: String| Problem { line: line.number, reason };
+            let problem = |reason: String| Problem {
+                line: line.number,
+                reason,
+            };
             let instruction = parse(&line, escape).map_err(problem)?;
-            let step = Step { line: line.number, text: line.summary(), instruction };
+            let step = Step {
+                line: line.number,
+                text: line.summary(),
+                instruction,
+            };
             match (&step.instruction, file.stages.last_mut()) {
                 (Instruction::From { image, alias }, _) => {
                     let alias = alias.as_ref().map(|alias| alias.to_lowercase());
@@ -70,7 +81,10 @@ impl Dockerfile {
             }
         }
         if file.stages.is_empty() {
-            return Err(Problem { line: 1, reason: "the Dockerfile has no FROM".to_owned() });
+            return Err(Problem {
+                line: 1,
+                reason: "the Dockerfile has no FROM".to_owned(),
+            });
         }
         Ok(file)
     }

@@ -41,7 +41,12 @@ pub(in super::super) fn expand(
     escape: char,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, String> {
-    let mut expander = Expander { chars: word.chars().peekable(), escape, lookup, word };
+    let mut expander = Expander {
+        chars: word.chars().peekable(),
+        escape,
+        lookup,
+        word,
+    };
     expander.until(None, 0)
 }
 
@@ -70,7 +75,10 @@ impl Expander<'_> {
             }
         }
         match end {
-            Some(end) => Err(format!("unexpected end of {:?} while looking for matching {end:?}", self.word)),
+            Some(end) => Err(format!(
+                "unexpected end of {:?} while looking for matching {end:?}",
+                self.word
+            )),
             None => Ok(out),
         }
     }
@@ -82,7 +90,10 @@ impl Expander<'_> {
             }
             out.push(c);
         }
-        Err(format!("unexpected end of {:?} while looking for matching single-quote", self.word))
+        Err(format!(
+            "unexpected end of {:?} while looking for matching single-quote",
+            self.word
+        ))
     }
 
     fn double_quoted(&mut self, out: &mut String, depth: u32) -> Result<(), String> {
@@ -93,14 +104,19 @@ impl Expander<'_> {
                 c if c == self.escape => {
                     // Inside double quotes the escape is only one before these.
                     match self.chars.peek() {
-                        Some(next) if matches!(next, '"' | '$') || *next == self.escape => out.extend(self.chars.next()),
+                        Some(next) if matches!(next, '"' | '$') || *next == self.escape => {
+                            out.extend(self.chars.next())
+                        }
                         _ => out.push(c),
                     }
                 }
                 c => out.push(c),
             }
         }
-        Err(format!("unexpected end of {:?} while looking for matching double-quote", self.word))
+        Err(format!(
+            "unexpected end of {:?} while looking for matching double-quote",
+            self.word
+        ))
     }
 
     /// After `$`.
@@ -118,12 +134,19 @@ impl Expander<'_> {
         }
         self.chars.next();
         let name = self.name();
-        let bad = |modifier: &str| format!("unsupported modifier {modifier:?} in substitution of ${{{name}}}");
+        let bad = |modifier: &str| {
+            format!("unsupported modifier {modifier:?} in substitution of ${{{name}}}")
+        };
         if name.is_empty() {
             return Err(format!("bad substitution in {:?}", self.word));
         }
         let value = (self.lookup)(&name);
-        let mut modifier = self.chars.next().ok_or_else(|| format!("unexpected end of {:?} while looking for matching '}}'", self.word))?;
+        let mut modifier = self.chars.next().ok_or_else(|| {
+            format!(
+                "unexpected end of {:?} while looking for matching '}}'",
+                self.word
+            )
+        })?;
         // With a colon, an empty variable counts as unset.
         let value = if modifier == ':' {
             modifier = self.chars.next().ok_or_else(|| bad(":"))?;
@@ -146,7 +169,11 @@ impl Expander<'_> {
             ('-', value) => out.push_str(&value.unwrap_or(alternative)),
             ('+', Some(_)) => out.push_str(&alternative),
             ('?', None) => {
-                let reason = if alternative.is_empty() { "not set" } else { &alternative };
+                let reason = if alternative.is_empty() {
+                    "not set"
+                } else {
+                    &alternative
+                };
                 return Err(format!("{name}: {reason}"));
             }
             ('?', Some(value)) => out.push_str(&value),
@@ -158,7 +185,10 @@ impl Expander<'_> {
     /// Letters, digits and underscores; a digit at the start stands alone.
     fn name(&mut self) -> String {
         let mut name = String::new();
-        while let Some(c) = self.chars.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
+        while let Some(c) = self
+            .chars
+            .next_if(|c| c.is_ascii_alphanumeric() || *c == '_')
+        {
             name.push(c);
             if name.len() == 1 && c.is_ascii_digit() {
                 break;
