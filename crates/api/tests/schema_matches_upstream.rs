@@ -90,12 +90,9 @@ fn facts(definition: &Value) -> BTreeMap<String, Value> {
         let mut property = property.clone();
         if let Some(property) = property.as_object_mut() {
             property.remove("description");
-            // The published definitions that the table is made from do not say which values there are.
-            property.remove("enum");
-            for inner in ["items", "additionalProperties"] {
-                if let Some(inner) = property.get_mut(inner).and_then(Value::as_object_mut) {
-                    inner.remove("enum");
-                }
+            // The names of all signals of Linux are no help to anybody.
+            if name == "stopSignal" {
+                property.remove("enum");
             }
             // Maps are granular unless said otherwise.
             property.retain(|key, value| key != "x-kubernetes-map-type" || value != "granular");

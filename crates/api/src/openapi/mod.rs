@@ -6,6 +6,7 @@ mod operation;
 mod operations;
 mod parameters;
 mod schemas;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;

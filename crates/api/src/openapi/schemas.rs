@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Dialect;
 use super::descriptions::Descriptions;
+use super::values;
 use crate::schema::{FieldSchema, PatchStrategy, Topology, Type, TypeSchema};
 
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
@@ -113,7 +114,7 @@ fn object(schema: &TypeSchema, descriptions: &Descriptions, dialect: Dialect) ->
                 let text = description(field.name);
                 (
                     field.name.to_owned(),
-                    property(field, text.as_deref(), dialect),
+                    property(schema.name, field, text.as_deref(), dialect),
                 )
             })
             .collect();
@@ -138,8 +139,17 @@ fn object(schema: &TypeSchema, descriptions: &Descriptions, dialect: Dialect) ->
     definition
 }
 
-fn property(field: &FieldSchema, text: Option<&str>, dialect: Dialect) -> Value {
+fn property(holder: &str, field: &FieldSchema, text: Option<&str>, dialect: Dialect) -> Value {
     let mut schema = ty(&field.ty, dialect);
+    let values = values::of_field(holder, field.name);
+    if !values.is_empty() {
+        let one = match field.ty {
+            Type::List(_) => &mut schema["items"],
+            Type::Map(_) => &mut schema["additionalProperties"],
+            _ => &mut schema,
+        };
+        one["enum"] = json!(values);
+    }
     if dialect == Dialect::V3 && schema.get("$ref").is_some() {
         // OpenAPI 3.0 allows nothing beside a reference.
         schema = json!({"allOf": [schema]});

@@ -1,0 +1,115 @@
+//! Which values a text field may have, for `kubectl explain`. Checking them is the business of each kind's
+//! validation, which this module does not know.
+
+const ACCESS_MODES: &[&str] = &[
+    "ReadOnlyMany",
+    "ReadWriteMany",
+    "ReadWriteOnce",
+    "ReadWriteOncePod",
+];
+const EFFECTS: &[&str] = &["NoExecute", "NoSchedule", "PreferNoSchedule"];
+const NODES: &[&str] = &["Honor", "Ignore"];
+const PROFILES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
+const PROTOCOLS: &[&str] = &["SCTP", "TCP", "UDP"];
+const PULL: &[&str] = &["Always", "IfNotPresent", "Never"];
+const RECLAIM: &[&str] = &["Delete", "Recycle", "Retain"];
+const ROUTING: &[&str] = &["Cluster", "Local"];
+const TERMINATION: &[&str] = &["FallbackToLogsOnError", "File"];
+const VOLUME_MODES: &[&str] = &["Block", "Filesystem"];
+
+/// The values of a field, of the items of a list or of the values of a map; empty when any text will do.
+pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
+    let Some((_, short)) = name.split_once(".api.") else {
+        return &[];
+    };
+    match (short, field) {
+        ("apps.v1.StatefulSetSpec", "podManagementPolicy") => &["OrderedReady", "Parallel"],
+        ("apps.v1.StatefulSetUpdateStrategy", "type") => &["OnDelete", "RollingUpdate"],
+        ("core.v1.AppArmorProfile" | "core.v1.SeccompProfile", "type") => PROFILES,
+        ("core.v1.AzureDiskVolumeSource", "cachingMode") => &["None", "ReadOnly", "ReadWrite"],
+        ("core.v1.AzureDiskVolumeSource", "kind") => &["Dedicated", "Managed", "Shared"],
+        ("core.v1.Container" | "core.v1.EphemeralContainer", "imagePullPolicy") => PULL,
+        ("core.v1.Container" | "core.v1.EphemeralContainer", "terminationMessagePolicy") => {
+            TERMINATION
+        }
+        (
+            "core.v1.ContainerPort"
+            | "core.v1.EndpointPort"
+            | "core.v1.PortStatus"
+            | "core.v1.ServicePort"
+            | "discovery.v1.EndpointPort",
+            "protocol",
+        ) => PROTOCOLS,
+        ("core.v1.HTTPGetAction", "scheme") => &["HTTP", "HTTPS"],
+        ("core.v1.HostPathVolumeSource", "type") => &[
+            "",
+            "BlockDevice",
+            "CharDevice",
+            "Directory",
+            "DirectoryOrCreate",
+            "File",
+            "FileOrCreate",
+            "Socket",
+        ],
+        ("core.v1.ImageVolumeSource", "pullPolicy") => PULL,
+        ("core.v1.ModifyVolumeStatus", "status") => &["InProgress", "Infeasible", "Pending"],
+        ("core.v1.NamespaceStatus", "phase") => &["Active", "Terminating"],
+        ("core.v1.NodeSelectorRequirement", "operator") => {
+            &["DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn"]
+        }
+        ("core.v1.NodeStatus", "phase") => &["Pending", "Running", "Terminated"],
+        (
+            "core.v1.PersistentVolumeClaimSpec"
+            | "core.v1.PersistentVolumeClaimStatus"
+            | "core.v1.PersistentVolumeSpec",
+            "accessModes",
+        ) => ACCESS_MODES,
+        ("core.v1.PersistentVolumeClaimSpec" | "core.v1.PersistentVolumeSpec", "volumeMode") => {
+            VOLUME_MODES
+        }
+        ("core.v1.PersistentVolumeClaimStatus", "allocatedResourceStatuses") => &[
+            "ControllerResizeInProgress",
+            "ControllerResizeInfeasible",
+            "NodeResizeInProgress",
+            "NodeResizeInfeasible",
+            "NodeResizePending",
+        ],
+        ("core.v1.PersistentVolumeClaimStatus", "phase") => &["Bound", "Lost", "Pending"],
+        ("core.v1.PersistentVolumeSpec", "persistentVolumeReclaimPolicy") => RECLAIM,
+        ("core.v1.PersistentVolumeStatus", "phase") => {
+            &["Available", "Bound", "Failed", "Pending", "Released"]
+        }
+        ("core.v1.PodSecurityContext", "fsGroupChangePolicy") => &["Always", "OnRootMismatch"],
+        ("core.v1.PodSecurityContext", "supplementalGroupsPolicy") => &["Merge", "Strict"],
+        ("core.v1.PodSpec", "dnsPolicy") => {
+            &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]
+        }
+        ("core.v1.PodSpec", "preemptionPolicy") => &["Never", "PreemptLowerPriority"],
+        ("core.v1.PodSpec", "restartPolicy") => &["Always", "Never", "OnFailure"],
+        ("core.v1.PodStatus", "phase") => &["Failed", "Pending", "Running", "Succeeded", "Unknown"],
+        ("core.v1.PodStatus", "qosClass") => &["BestEffort", "Burstable", "Guaranteed"],
+        ("core.v1.SecurityContext", "procMount") => &["Default", "Unmasked"],
+        ("core.v1.ServiceSpec", "externalTrafficPolicy" | "internalTrafficPolicy") => ROUTING,
+        ("core.v1.ServiceSpec", "ipFamilies") => &["", "IPv4", "IPv6"],
+        ("core.v1.ServiceSpec", "ipFamilyPolicy") => {
+            &["PreferDualStack", "RequireDualStack", "SingleStack"]
+        }
+        ("core.v1.ServiceSpec", "sessionAffinity") => &["ClientIP", "None"],
+        ("core.v1.ServiceSpec", "type") => {
+            &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]
+        }
+        ("core.v1.Taint" | "core.v1.Toleration", "effect") => EFFECTS,
+        ("core.v1.Toleration", "operator") => &["Equal", "Exists", "Gt", "Lt"],
+        ("core.v1.TopologySpreadConstraint", "nodeAffinityPolicy" | "nodeTaintsPolicy") => NODES,
+        ("core.v1.TopologySpreadConstraint", "whenUnsatisfiable") => {
+            &["DoNotSchedule", "ScheduleAnyway"]
+        }
+        ("core.v1.VolumeMount", "mountPropagation") => {
+            &["Bidirectional", "HostToContainer", "None"]
+        }
+        ("discovery.v1.EndpointSlice", "addressType") => &["FQDN", "IPv4", "IPv6"],
+        ("storage.v1.StorageClass", "reclaimPolicy") => RECLAIM,
+        ("storage.v1.StorageClass", "volumeBindingMode") => &["Immediate", "WaitForFirstConsumer"],
+        _ => &[],
+    }
+}
