@@ -34,17 +34,30 @@ pub(crate) struct Node {
 impl Node {
     /// The directory of a pod's logs, named as CRI log collectors expect it.
     pub(crate) fn log_directory(&self, name: &PodName, uid: &str) -> PathBuf {
-        self.log_root.join(format!("{}_{}_{uid}", name.namespace, name.name))
+        self.log_root
+            .join(format!("{}_{}_{uid}", name.namespace, name.name))
     }
 
     /// Tells an event about a pod, or about one of its containers.
-    pub(crate) fn event(&self, pod: &Pod, container: Option<&str>, kind: EventKind, reason: &str, message: &str) {
+    pub(crate) fn event(
+        &self,
+        pod: &Pod,
+        container: Option<&str>,
+        kind: EventKind,
+        reason: &str,
+        message: &str,
+    ) {
         let init = |name: &str| {
             let spec = pod.spec.as_ref();
-            spec.and_then(|s| s.init_containers.as_ref()).is_some_and(|list| list.iter().any(|c| c.name == name))
+            spec.and_then(|s| s.init_containers.as_ref())
+                .is_some_and(|list| list.iter().any(|c| c.name == name))
         };
         let field_path = container.map(|name| {
-            let list = if init(name) { "initContainers" } else { "containers" };
+            let list = if init(name) {
+                "initContainers"
+            } else {
+                "containers"
+            };
             format!("spec.{list}{{{name}}}")
         });
         let regarding = ObjectReference {
@@ -62,6 +75,12 @@ impl Node {
 
 impl ProbeReport for Node {
     fn unhealthy(&self, pod: &Pod, container: &str, message: &str) {
-        self.event(pod, Some(container), EventKind::Warning, "Unhealthy", message);
+        self.event(
+            pod,
+            Some(container),
+            EventKind::Warning,
+            "Unhealthy",
+            message,
+        );
     }
 }

@@ -80,12 +80,21 @@ pub enum KubeletError {
 /// Runs the node agent until its shutdown is asked for. Pods, their containers and their network stay as they are.
 pub async fn run(config: KubeletConfig) -> Result<(), KubeletError> {
     for path in [&config.root, &config.log_root] {
-        fs::create_dir_all(path).map_err(|source| KubeletError::Directory { path: path.clone(), source })?;
+        fs::create_dir_all(path).map_err(|source| KubeletError::Directory {
+            path: path.clone(),
+            source,
+        })?;
     }
-    let listener = TcpListener::bind(config.node_api)
-        .await
-        .map_err(|source| KubeletError::Listen { address: config.node_api, source })?;
-    let port = listener.local_addr().map_or(config.node_api.port(), |a| a.port());
+    let listener =
+        TcpListener::bind(config.node_api)
+            .await
+            .map_err(|source| KubeletError::Listen {
+                address: config.node_api,
+                source,
+            })?;
+    let port = listener
+        .local_addr()
+        .map_or(config.node_api.port(), |a| a.port());
     let shutdown = config.shutdown.clone();
     let capacity = Capacity::of_host(&config.root);
 
@@ -104,7 +113,10 @@ pub async fn run(config: KubeletConfig) -> Result<(), KubeletError> {
     services::feed(&informers, &config.dns);
     let services = informers.of::<Service>();
     let pods = informers.selected::<Pod>(&format!("spec.nodeName={}", config.node_name));
-    let api = Arc::new(NodeApi { pods: pods.clone(), runtime: config.runtime.clone() });
+    let api = Arc::new(NodeApi {
+        pods: pods.clone(),
+        runtime: config.runtime.clone(),
+    });
     tasks.spawn(serve(api, listener, config.tls, shutdown.clone()));
 
     let node = Arc::new(Node {
@@ -130,7 +142,8 @@ pub async fn run(config: KubeletConfig) -> Result<(), KubeletError> {
     let follower = Arc::clone(&all);
     let stop = shutdown.clone();
     tasks.spawn(async move {
-        stop.run_until_cancelled(follower.follow_runtime(events)).await;
+        stop.run_until_cancelled(follower.follow_runtime(events))
+            .await;
     });
     let started = async {
         // A pod's environment names the services there are; an empty list would be taken for the truth.

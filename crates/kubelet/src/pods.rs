@@ -49,7 +49,12 @@ struct Entry {
 impl Pods {
     /// Nothing runs until [`Pods::start`].
     pub(crate) fn new(node: Arc<Node>, shutdown: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { node, registry: Mutex::default(), tasks: TaskTracker::new(), shutdown })
+        Arc::new(Self {
+            node,
+            registry: Mutex::default(),
+            tasks: TaskTracker::new(),
+            shutdown,
+        })
     }
 
     /// Adopts what the runtime has, follows the API, and lets the workers run. `pods` are those of this node.
@@ -59,7 +64,10 @@ impl Pods {
             let sandboxes = self.node.runtime.pod_sandboxes().await;
             let mut registry = self.lock();
             for sandbox in sandboxes {
-                let name = PodName { namespace: sandbox.config.namespace, name: sandbox.config.name };
+                let name = PodName {
+                    namespace: sandbox.config.namespace,
+                    name: sandbox.config.name,
+                };
                 let uid = PodUid::new(&sandbox.config.uid);
                 registry.sandboxes.insert(sandbox.id, uid.clone());
                 registry.enter(name, &uid);
@@ -69,11 +77,17 @@ impl Pods {
         pods.on_change(move |change| this.changed(change));
         self.open();
         let this = Arc::clone(self);
-        informers.of::<ConfigMap>().on_change(move |c| this.content(Kind::ConfigMap, c));
+        informers
+            .of::<ConfigMap>()
+            .on_change(move |c| this.content(Kind::ConfigMap, c));
         let this = Arc::clone(self);
-        informers.of::<Secret>().on_change(move |c| this.content(Kind::Secret, c));
+        informers
+            .of::<Secret>()
+            .on_change(move |c| this.content(Kind::Secret, c));
         let this = Arc::clone(self);
-        informers.of::<PersistentVolumeClaim>().on_change(move |c| this.content(Kind::Claim, c));
+        informers
+            .of::<PersistentVolumeClaim>()
+            .on_change(move |c| this.content(Kind::Claim, c));
     }
 
     /// Lets go of every pod, leaving its containers as they are.
@@ -142,12 +156,20 @@ impl Pods {
     }
 
     fn run(self: &Arc<Self>, registry: &mut Registry, uid: &PodUid) {
-        let Some(entry) = registry.pods.get_mut(uid).filter(|e| !e.running) else { return };
+        let Some(entry) = registry.pods.get_mut(uid).filter(|e| !e.running) else {
+            return;
+        };
         entry.running = true;
         let neighbours: Arc<dyn Neighbours> = Arc::clone(self) as _;
         let (name, wake) = (entry.name.clone(), Arc::clone(&entry.wake));
-        let worker =
-            Worker::new(Arc::clone(&self.node), neighbours, name, uid.clone(), entry.desired.subscribe(), wake);
+        let worker = Worker::new(
+            Arc::clone(&self.node),
+            neighbours,
+            name,
+            uid.clone(),
+            entry.desired.subscribe(),
+            wake,
+        );
         let (this, uid, shutdown) = (Arc::clone(self), uid.clone(), self.shutdown.clone());
         self.tasks.spawn(async move {
             Box::pin(worker.run(shutdown.clone())).await;
@@ -160,7 +182,10 @@ impl Pods {
     fn content<K: ResourceExt>(&self, kind: Kind, change: &Change<K>) {
         let object = change.latest();
         let namespace = object.namespace().unwrap_or_default();
-        let reference = Reference { kind, name: object.name_any() };
+        let reference = Reference {
+            kind,
+            name: object.name_any(),
+        };
         for entry in self.lock().pods.values() {
             if entry.name.namespace == namespace && entry.references.contains(&reference) {
                 entry.desired.send_modify(|d| d.content += 1);
@@ -188,16 +213,28 @@ impl Registry {
         let holders = self.names.entry(name.clone()).or_default();
         let blocked_by = holders.last().cloned();
         holders.push(uid.clone());
-        let (desired, _) = watch::channel(Desired { blocked_by, ..Desired::default() });
-        let entry =
-            Entry { name, desired, wake: Arc::new(Notify::new()), references: BTreeSet::new(), running: false };
+        let (desired, _) = watch::channel(Desired {
+            blocked_by,
+            ..Desired::default()
+        });
+        let entry = Entry {
+            name,
+            desired,
+            wake: Arc::new(Notify::new()),
+            references: BTreeSet::new(),
+            running: false,
+        };
         self.pods.insert(uid.clone(), entry);
     }
 
     /// Gives the pod's name to the next in line.
     fn vacate(&mut self, uid: &PodUid) {
-        let Some(name) = self.pods.get(uid).map(|e| e.name.clone()) else { return };
-        let Some(holders) = self.names.get_mut(&name) else { return };
+        let Some(name) = self.pods.get(uid).map(|e| e.name.clone()) else {
+            return;
+        };
+        let Some(holders) = self.names.get_mut(&name) else {
+            return;
+        };
         holders.retain(|holder| holder != uid);
         for (position, holder) in holders.iter().enumerate() {
             let before = position.checked_sub(1).map(|p| holders[p].clone());
@@ -221,7 +258,11 @@ impl Registry {
     }
 
     fn wake(&self, sandbox: &SandboxId) {
-        if let Some(entry) = self.sandboxes.get(sandbox).and_then(|uid| self.pods.get(uid)) {
+        if let Some(entry) = self
+            .sandboxes
+            .get(sandbox)
+            .and_then(|uid| self.pods.get(uid))
+        {
             entry.wake.notify_one();
         }
     }
@@ -238,7 +279,10 @@ mod tests {
     use super::*;
 
     fn name() -> PodName {
-        PodName { namespace: "default".into(), name: "web-0".into() }
+        PodName {
+            namespace: "default".into(),
+            name: "web-0".into(),
+        }
     }
 
     fn blocked_by(registry: &Registry, uid: &PodUid) -> Option<PodUid> {

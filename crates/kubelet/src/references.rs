@@ -27,11 +27,17 @@ pub(crate) struct Reference {
 pub(crate) fn referenced(pod: &Pod) -> BTreeSet<Reference> {
     let mut found = BTreeSet::new();
     let mut add = |kind, name: &str| {
-        found.insert(Reference { kind, name: name.to_owned() });
+        found.insert(Reference {
+            kind,
+            name: name.to_owned(),
+        });
     };
     let spec = spec::spec_of(pod);
     for (_, one) in spec::containers(&spec) {
-        let container::References { config_maps, secrets } = container::references(one);
+        let container::References {
+            config_maps,
+            secrets,
+        } = container::references(one);
         for name in &config_maps {
             add(Kind::ConfigMap, name);
         }
@@ -54,7 +60,10 @@ pub(crate) fn referenced(pod: &Pod) -> BTreeSet<Reference> {
                     }
                 }
             }
-            Source::EmptyDir(_) | Source::HostPath(_) | Source::DownwardApi(_) | Source::Unsupported(_) => {}
+            Source::EmptyDir(_)
+            | Source::HostPath(_)
+            | Source::DownwardApi(_)
+            | Source::Unsupported(_) => {}
         }
     }
     found
@@ -75,7 +84,20 @@ mod tests {
                 {"name": "d", "projected": {"sources": [{"secret": {"name": "s2"}}, {"configMap": {"name": "c3"}}]}},
             ]}}))
         .expect("pod");
-        let names: Vec<String> = referenced(&pod).into_iter().map(|r| format!("{:?} {}", r.kind, r.name)).collect();
-        assert_eq!(names, ["ConfigMap c1", "ConfigMap c2", "ConfigMap c3", "Secret s1", "Secret s2", "Claim data-p"]);
+        let names: Vec<String> = referenced(&pod)
+            .into_iter()
+            .map(|r| format!("{:?} {}", r.kind, r.name))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "ConfigMap c1",
+                "ConfigMap c2",
+                "ConfigMap c3",
+                "Secret s1",
+                "Secret s2",
+                "Claim data-p"
+            ]
+        );
     }
 }

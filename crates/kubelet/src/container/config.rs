@@ -25,14 +25,27 @@ pub(crate) struct ConfigInput<'a> {
 
 /// What the runtime is asked to run.
 pub(crate) fn container_config(input: ConfigInput<'_>) -> Result<ContainerConfig, ConfigError> {
-    let ConfigInput { spec, container, attempt, image, env, mounts, resources } = input;
+    let ConfigInput {
+        spec,
+        container,
+        attempt,
+        image,
+        env,
+        mounts,
+        resources,
+    } = input;
     if let Some(wish) = unsupported(spec, container) {
         return Err(ConfigError::Unsupported(wish));
     }
-    let variables: BTreeMap<&str, &str> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let variables: BTreeMap<&str, &str> =
+        env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     let expanded = |words: &Option<Vec<String>>| {
         let lookup = |name: &str| variables.get(name).map(|v| (*v).to_owned());
-        words.iter().flatten().map(|word| expand(word, lookup)).collect::<Vec<_>>()
+        words
+            .iter()
+            .flatten()
+            .map(|word| expand(word, lookup))
+            .collect::<Vec<_>>()
     };
     let mut config = ContainerConfig {
         name: container.name.clone(),
@@ -44,7 +57,10 @@ pub(crate) fn container_config(input: ConfigInput<'_>) -> Result<ContainerConfig
         mounts,
         resources,
         log_path: PathBuf::from(&container.name).join(format!("{attempt}.log")),
-        stop_signal: container.lifecycle.as_ref().and_then(|l| l.stop_signal.clone()),
+        stop_signal: container
+            .lifecycle
+            .as_ref()
+            .and_then(|l| l.stop_signal.clone()),
         annotations: [(HASH_ANNOTATION.to_owned(), spec::container_hash(container))].into(),
         ..ContainerConfig::default()
     };
@@ -67,7 +83,10 @@ mod tests {
             container: &spec.containers[0],
             attempt: 2,
             image: "sha256:1".into(),
-            env: vec![("PROG".into(), "serve".into()), ("NAME".into(), "kubia-0".into())],
+            env: vec![
+                ("PROG".into(), "serve".into()),
+                ("NAME".into(), "kubia-0".into()),
+            ],
             mounts: Vec::new(),
             resources: Resources::default(),
         })
@@ -75,6 +94,9 @@ mod tests {
         assert_eq!(config.command, ["/bin/serve"]);
         assert_eq!(config.args, ["--name=kubia-0", "$(NO)", "$(NAME)"]);
         assert_eq!(config.log_path, PathBuf::from("c/2.log"));
-        assert_eq!(config.annotations.get(HASH_ANNOTATION), Some(&spec::container_hash(&spec.containers[0])));
+        assert_eq!(
+            config.annotations.get(HASH_ANNOTATION),
+            Some(&spec::container_hash(&spec.containers[0]))
+        );
     }
 }

@@ -17,12 +17,25 @@ pub(crate) struct References {
 pub(crate) fn references(container: &Container) -> References {
     let mut found = References::default();
     for source in container.env_from.iter().flatten() {
-        found.config_maps.extend(source.config_map_ref.as_ref().map(|r| r.name.clone()));
-        found.secrets.extend(source.secret_ref.as_ref().map(|r| r.name.clone()));
+        found
+            .config_maps
+            .extend(source.config_map_ref.as_ref().map(|r| r.name.clone()));
+        found
+            .secrets
+            .extend(source.secret_ref.as_ref().map(|r| r.name.clone()));
     }
-    for from in container.env.iter().flatten().filter_map(|v| v.value_from.as_ref()) {
-        found.config_maps.extend(from.config_map_key_ref.as_ref().map(|r| r.name.clone()));
-        found.secrets.extend(from.secret_key_ref.as_ref().map(|r| r.name.clone()));
+    for from in container
+        .env
+        .iter()
+        .flatten()
+        .filter_map(|v| v.value_from.as_ref())
+    {
+        found
+            .config_maps
+            .extend(from.config_map_key_ref.as_ref().map(|r| r.name.clone()));
+        found
+            .secrets
+            .extend(from.secret_key_ref.as_ref().map(|r| r.name.clone()));
     }
     found
 }
@@ -71,7 +84,13 @@ pub(crate) fn environment(of: &Environment<'_>) -> Result<Vec<(String, String)>,
     }
     for variable in of.container.env.iter().flatten() {
         let lookup = |name: &str| {
-            let service = || of.services.iter().rev().find(|(k, _)| k == name).map(|(_, v)| v);
+            let service = || {
+                of.services
+                    .iter()
+                    .rev()
+                    .find(|(k, _)| k == name)
+                    .map(|(_, v)| v)
+            };
             own.get(name).or_else(service).cloned()
         };
         let value = match of.value(variable)? {
@@ -88,7 +107,9 @@ pub(crate) fn environment(of: &Environment<'_>) -> Result<Vec<(String, String)>,
 impl Environment<'_> {
     /// The value a reference yields; `None` for a plain variable or an optional reference to nothing.
     fn value(&self, variable: &EnvVar) -> Result<Option<String>, ConfigError> {
-        let Some(from) = &variable.value_from else { return Ok(None) };
+        let Some(from) = &variable.value_from else {
+            return Ok(None);
+        };
         if let Some(field) = &from.field_ref {
             return Ok(Some(pod_field(self.facts, &field.field_path)?));
         }
@@ -97,7 +118,11 @@ impl Environment<'_> {
         }
         if let Some(r) = &from.config_map_key_ref {
             let Some(map) = self.config_maps.get(&r.name) else {
-                return if r.optional == Some(true) { Ok(None) } else { Err(ConfigError::NoConfigMap(r.name.clone())) };
+                return if r.optional == Some(true) {
+                    Ok(None)
+                } else {
+                    Err(ConfigError::NoConfigMap(r.name.clone()))
+                };
             };
             if let Some(value) = map.data.as_ref().and_then(|d| d.get(&r.key)) {
                 return Ok(Some(value.clone()));
@@ -106,14 +131,21 @@ impl Environment<'_> {
         }
         if let Some(r) = &from.secret_key_ref {
             let Some(secret) = self.secrets.get(&r.name) else {
-                return if r.optional == Some(true) { Ok(None) } else { Err(ConfigError::NoSecret(r.name.clone())) };
+                return if r.optional == Some(true) {
+                    Ok(None)
+                } else {
+                    Err(ConfigError::NoSecret(r.name.clone()))
+                };
             };
             if let Some(value) = secret.data.as_ref().and_then(|d| d.get(&r.key)) {
                 return Ok(Some(text("Secret", &r.key, &value.0)?));
             }
             return self.missing("Secret", &r.name, &r.key, r.optional);
         }
-        Err(ConfigError::Unsupported(format!("the source of variable {}", variable.name)))
+        Err(ConfigError::Unsupported(format!(
+            "the source of variable {}",
+            variable.name
+        )))
     }
 
     fn missing(
@@ -126,18 +158,36 @@ impl Environment<'_> {
         if optional == Some(true) {
             return Ok(None);
         }
-        let namespace = self.facts.pod.metadata.namespace.clone().unwrap_or_default();
-        Err(ConfigError::NoKey { kind, namespace, name: name.to_owned(), key: key.to_owned() })
+        let namespace = self
+            .facts
+            .pod
+            .metadata
+            .namespace
+            .clone()
+            .unwrap_or_default();
+        Err(ConfigError::NoKey {
+            kind,
+            namespace,
+            name: name.to_owned(),
+            key: key.to_owned(),
+        })
     }
 }
 
 fn text(kind: &'static str, key: &str, bytes: &[u8]) -> Result<String, ConfigError> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| ConfigError::NotText { kind, key: key.to_owned() })
+    String::from_utf8(bytes.to_vec()).map_err(|_| ConfigError::NotText {
+        kind,
+        key: key.to_owned(),
+    })
 }
 
 fn last_wins(variables: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut seen = BTreeSet::new();
-    let mut kept: Vec<_> = variables.into_iter().rev().filter(|(name, _)| seen.insert(name.clone())).collect();
+    let mut kept: Vec<_> = variables
+        .into_iter()
+        .rev()
+        .filter(|(name, _)| seen.insert(name.clone()))
+        .collect();
     kept.reverse();
     kept
 }
@@ -154,19 +204,45 @@ mod tests {
         let mut container = container;
         container["name"] = json!("c");
         let container: Container = serde_json::from_value(container).expect("container");
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "web-0", "namespace": "ns"}})).expect("pod");
-        let facts =
-            Facts { pod: &pod, addresses: &Addresses::default(), allocatable: &Amounts::new() };
-        let config_maps = if config.is_null() { BTreeMap::new() } else {
-            [("cm".to_owned(), serde_json::from_value(json!({"data": config})).expect("map"))].into()
+        let pod: Pod =
+            serde_json::from_value(json!({"metadata": {"name": "web-0", "namespace": "ns"}}))
+                .expect("pod");
+        let facts = Facts {
+            pod: &pod,
+            addresses: &Addresses::default(),
+            allocatable: &Amounts::new(),
         };
-        let secrets = if secret.is_null() { BTreeMap::new() } else {
-            [("s".to_owned(), serde_json::from_value(json!({"data": secret})).expect("secret"))].into()
+        let config_maps = if config.is_null() {
+            BTreeMap::new()
+        } else {
+            [(
+                "cm".to_owned(),
+                serde_json::from_value(json!({"data": config})).expect("map"),
+            )]
+            .into()
+        };
+        let secrets = if secret.is_null() {
+            BTreeMap::new()
+        } else {
+            [(
+                "s".to_owned(),
+                serde_json::from_value(json!({"data": secret})).expect("secret"),
+            )]
+            .into()
         };
         let services = [("DB_SERVICE_HOST".to_owned(), "10.96.0.5".to_owned())];
-        let of = Environment { container: &container, facts: &facts, config_maps: &config_maps, secrets: &secrets, services: &services };
+        let of = Environment {
+            container: &container,
+            facts: &facts,
+            config_maps: &config_maps,
+            secrets: &secrets,
+            services: &services,
+        };
         let variables = environment(&of).map_err(|e| e.to_string())?;
-        Ok(variables.into_iter().map(|(k, v)| format!("{k}={v}")).collect())
+        Ok(variables
+            .into_iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect())
     }
 
     #[test]
@@ -184,12 +260,24 @@ mod tests {
                 {"name": "NONE", "valueFrom": {"secretKeyRef": {"name": "no", "key": "k", "optional": true}}},
             ],
         });
-        let got = resolve(container, &json!({"x": "cmx"}), &json!({"token": "c2VjcmV0"})).expect("environment");
+        let got = resolve(
+            container,
+            &json!({"x": "cmx"}),
+            &json!({"token": "c2VjcmV0"}),
+        )
+        .expect("environment");
         assert_eq!(
             got,
             [
-                "DB_SERVICE_HOST=10.96.0.5", "P_x=cmx", "token=secret", "B=1-cmx-$(LATER)-10.96.0.5", "LATER=z",
-                "A=2", "POD=web-0", "K=cmx", "T=secret",
+                "DB_SERVICE_HOST=10.96.0.5",
+                "P_x=cmx",
+                "token=secret",
+                "B=1-cmx-$(LATER)-10.96.0.5",
+                "LATER=z",
+                "A=2",
+                "POD=web-0",
+                "K=cmx",
+                "T=secret",
             ]
         );
     }
@@ -197,13 +285,29 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_as_upstream_names_it() {
         let key = |source: Value| json!({"env": [{"name": "V", "valueFrom": source}]});
-        let config = |key_name: &str| key(json!({"configMapKeyRef": {"name": "cm", "key": key_name}}));
-        assert_eq!(resolve(config("k"), &Value::Null, &Value::Null), Err("configmap \"cm\" not found".into()));
-        assert_eq!(resolve(config("k"), &json!({}), &Value::Null), Err("couldn't find key k in ConfigMap ns/cm".into()));
+        let config =
+            |key_name: &str| key(json!({"configMapKeyRef": {"name": "cm", "key": key_name}}));
+        assert_eq!(
+            resolve(config("k"), &Value::Null, &Value::Null),
+            Err("configmap \"cm\" not found".into())
+        );
+        assert_eq!(
+            resolve(config("k"), &json!({}), &Value::Null),
+            Err("couldn't find key k in ConfigMap ns/cm".into())
+        );
         let secret = key(json!({"secretKeyRef": {"name": "s", "key": "k"}}));
-        assert_eq!(resolve(secret.clone(), &Value::Null, &Value::Null), Err("secret \"s\" not found".into()));
-        assert_eq!(resolve(secret, &Value::Null, &json!({})), Err("couldn't find key k in Secret ns/s".into()));
+        assert_eq!(
+            resolve(secret.clone(), &Value::Null, &Value::Null),
+            Err("secret \"s\" not found".into())
+        );
+        assert_eq!(
+            resolve(secret, &Value::Null, &json!({})),
+            Err("couldn't find key k in Secret ns/s".into())
+        );
         let whole = json!({"envFrom": [{"configMapRef": {"name": "cm"}}]});
-        assert_eq!(resolve(whole, &Value::Null, &Value::Null), Err("configmap \"cm\" not found".into()));
+        assert_eq!(
+            resolve(whole, &Value::Null, &Value::Null),
+            Err("configmap \"cm\" not found".into())
+        );
     }
 }

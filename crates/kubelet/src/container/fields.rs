@@ -42,7 +42,11 @@ pub(crate) fn pod_field(facts: &Facts<'_>, path: &str) -> Result<String, FieldEr
             "metadata.annotations" => &meta.annotations,
             _ => return Err(unknown()),
         };
-        return Ok(map.as_ref().and_then(|m| m.get(key)).cloned().unwrap_or_default());
+        return Ok(map
+            .as_ref()
+            .and_then(|m| m.get(key))
+            .cloned()
+            .unwrap_or_default());
     }
     let value = match path {
         "metadata.name" => meta.name.clone(),
@@ -89,20 +93,25 @@ pub(crate) fn resource_field(
         "requests" => spec::amount(asked.and_then(|r| r.requests.as_ref()), name),
         _ => return Err(unknown()),
     };
-    let known = matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-");
+    let known =
+        matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-");
     if !known {
         return Err(unknown());
     }
     let one = plinth_api::Quantity::whole(1);
     let divisor = selector.divisor.as_ref().and_then(|d| d.0.parse().ok());
-    let divisor = divisor.filter(|d: &plinth_api::Quantity| d.sign().is_gt()).unwrap_or(one);
+    let divisor = divisor
+        .filter(|d: &plinth_api::Quantity| d.sign().is_gt())
+        .unwrap_or(one);
     let amount = amount.unwrap_or_else(plinth_api::Quantity::zero);
     let (value, unit) = if name == "cpu" {
         (amount.millis_ceil(), divisor.millis_ceil())
     } else {
         (amount.ceil(), divisor.ceil())
     };
-    Ok((i128::from(value) + i128::from(unit) - 1).div_euclid(i128::from(unit.max(1))).to_string())
+    Ok((i128::from(value) + i128::from(unit) - 1)
+        .div_euclid(i128::from(unit.max(1)))
+        .to_string())
 }
 
 #[cfg(test)]
@@ -118,17 +127,33 @@ mod tests {
             "spec": {"nodeName": "n", "serviceAccountName": "default", "containers": []},
         }))
         .expect("pod");
-        let addresses = Addresses { host: "192.0.2.1".into(), pod: Some("10.244.0.7".into()) };
-        let facts = Facts { pod: &pod, addresses: &addresses, allocatable: &Amounts::new() };
+        let addresses = Addresses {
+            host: "192.0.2.1".into(),
+            pod: Some("10.244.0.7".into()),
+        };
+        let facts = Facts {
+            pod: &pod,
+            addresses: &addresses,
+            allocatable: &Amounts::new(),
+        };
         let field = |path: &str| pod_field(&facts, path);
-        assert_eq!(field("metadata.labels['apps.kubernetes.io/pod-index']").as_deref(), Ok("1"));
+        assert_eq!(
+            field("metadata.labels['apps.kubernetes.io/pod-index']").as_deref(),
+            Ok("1")
+        );
         assert_eq!(field("metadata.annotations['none']").as_deref(), Ok(""));
-        assert_eq!(field("metadata.labels").as_deref(), Ok("app=\"a\\\"b\"\napps.kubernetes.io/pod-index=\"1\""));
+        assert_eq!(
+            field("metadata.labels").as_deref(),
+            Ok("app=\"a\\\"b\"\napps.kubernetes.io/pod-index=\"1\"")
+        );
         assert_eq!(field("status.podIP").as_deref(), Ok("10.244.0.7"));
         assert_eq!(field("status.hostIP").as_deref(), Ok("192.0.2.1"));
         assert_eq!(field("spec.nodeName").as_deref(), Ok("n"));
         assert_eq!(field("metadata.uid").as_deref(), Ok("u1"));
-        assert_eq!(field("spec.replicas"), Err(FieldError::Path("spec.replicas".into())));
+        assert_eq!(
+            field("spec.replicas"),
+            Err(FieldError::Path("spec.replicas".into()))
+        );
     }
 
     #[test]
@@ -136,13 +161,25 @@ mod tests {
         let pod = Pod::default();
         let addresses = Addresses::default();
         let allocatable: Amounts = [("memory".to_owned(), Quantity("2Gi".into()))].into();
-        let facts = Facts { pod: &pod, addresses: &addresses, allocatable: &allocatable };
+        let facts = Facts {
+            pod: &pod,
+            addresses: &addresses,
+            allocatable: &allocatable,
+        };
         let container: Container = serde_json::from_value(serde_json::json!({
             "name": "c", "resources": {"limits": {"cpu": "1500m"}, "requests": {"memory": "100Mi"}}}))
         .expect("container");
         let field = |resource: &str, divisor: &str| {
             let divisor = Some(Quantity(divisor.to_owned()));
-            resource_field(&facts, &container, &ResourceFieldSelector { resource: resource.into(), divisor, container_name: None })
+            resource_field(
+                &facts,
+                &container,
+                &ResourceFieldSelector {
+                    resource: resource.into(),
+                    divisor,
+                    container_name: None,
+                },
+            )
         };
         assert_eq!(field("limits.cpu", "0").as_deref(), Ok("2"));
         assert_eq!(field("limits.cpu", "1m").as_deref(), Ok("1500"));

@@ -7,9 +7,13 @@ use plinth_runtime::{ContainerConfig, UserSpec};
 pub(crate) fn unsupported(spec: &PodSpec, container: &Container) -> Option<String> {
     let pod = spec.security_context.as_ref();
     let own = container.security_context.as_ref();
-    let seccomp = own.and_then(|c| c.seccomp_profile.as_ref()).or(pod.and_then(|p| p.seccomp_profile.as_ref()));
+    let seccomp = own
+        .and_then(|c| c.seccomp_profile.as_ref())
+        .or(pod.and_then(|p| p.seccomp_profile.as_ref()));
     let confined = |profile: &&SeccompProfile| profile.type_ != "Unconfined";
-    let app_armor = own.and_then(|c| c.app_armor_profile.as_ref()).or(pod.and_then(|p| p.app_armor_profile.as_ref()));
+    let app_armor = own
+        .and_then(|c| c.app_armor_profile.as_ref())
+        .or(pod.and_then(|p| p.app_armor_profile.as_ref()));
     let wish = |asked: Option<bool>, name: &str| (asked == Some(true)).then(|| name.to_owned());
     wish(spec.host_pid, "hostPID")
         .or_else(|| wish(spec.host_ipc, "hostIPC"))
@@ -17,20 +21,41 @@ pub(crate) fn unsupported(spec: &PodSpec, container: &Container) -> Option<Strin
         .or_else(|| wish(spec.host_users.map(|shared| !shared), "hostUsers: false"))
         .or_else(|| wish(container.tty, "tty"))
         .or_else(|| wish(container.stdin, "stdin"))
-        .or_else(|| container.volume_devices.as_ref().filter(|d| !d.is_empty()).map(|_| "volumeDevices".to_owned()))
+        .or_else(|| {
+            container
+                .volume_devices
+                .as_ref()
+                .filter(|d| !d.is_empty())
+                .map(|_| "volumeDevices".to_owned())
+        })
         .or_else(|| host_port(spec, container).then(|| "hostPort".to_owned()))
         .or_else(|| post_start(container).then(|| "lifecycle.postStart".to_owned()))
-        .or_else(|| seccomp.filter(confined).map(|p| format!("seccompProfile {}", p.type_)))
-        .or_else(|| app_armor.filter(|p| p.type_ != "Unconfined").map(|p| format!("appArmorProfile {}", p.type_)))
+        .or_else(|| {
+            seccomp
+                .filter(confined)
+                .map(|p| format!("seccompProfile {}", p.type_))
+        })
+        .or_else(|| {
+            app_armor
+                .filter(|p| p.type_ != "Unconfined")
+                .map(|p| format!("appArmorProfile {}", p.type_))
+        })
 }
 
 fn host_port(spec: &PodSpec, container: &Container) -> bool {
-    let wanted = container.ports.iter().flatten().any(|p| p.host_port.is_some_and(|port| port > 0));
+    let wanted = container
+        .ports
+        .iter()
+        .flatten()
+        .any(|p| p.host_port.is_some_and(|port| port > 0));
     wanted && spec.host_network != Some(true)
 }
 
 fn post_start(container: &Container) -> bool {
-    container.lifecycle.as_ref().is_some_and(|l| l.post_start.is_some())
+    container
+        .lifecycle
+        .as_ref()
+        .is_some_and(|l| l.post_start.is_some())
 }
 
 /// Fills in the user, capabilities and privileges of `config`.
@@ -38,7 +63,14 @@ pub(super) fn apply(spec: &PodSpec, container: &Container, config: &mut Containe
     let pod = spec.security_context.clone().unwrap_or_default();
     let own = container.security_context.clone().unwrap_or_default();
     let id = |asked: i64| u32::try_from(asked).ok();
-    let supplemental = pod.supplemental_groups.iter().flatten().copied().chain(pod.fs_group).filter_map(id).collect();
+    let supplemental = pod
+        .supplemental_groups
+        .iter()
+        .flatten()
+        .copied()
+        .chain(pod.fs_group)
+        .filter_map(id)
+        .collect();
     let user = UserSpec {
         uid: own.run_as_user.or(pod.run_as_user).and_then(id),
         gid: own.run_as_group.or(pod.run_as_group).and_then(id),
@@ -72,10 +104,18 @@ mod tests {
         }));
         let mut config = ContainerConfig::default();
         apply(&spec, &spec.containers[0], &mut config);
-        let user = UserSpec { uid: Some(7), gid: Some(2000), supplemental: vec![4000, 3000], run_as_non_root: true };
+        let user = UserSpec {
+            uid: Some(7),
+            gid: Some(2000),
+            supplemental: vec![4000, 3000],
+            run_as_non_root: true,
+        };
         assert_eq!(config.user, Some(user));
         assert!(config.no_new_privileges && config.read_only_rootfs && !config.privileged);
-        assert_eq!((config.drop_caps, config.add_caps), (vec!["ALL".to_owned()], vec!["NET_BIND_SERVICE".to_owned()]));
+        assert_eq!(
+            (config.drop_caps, config.add_caps),
+            (vec!["ALL".to_owned()], vec!["NET_BIND_SERVICE".to_owned()])
+        );
     }
 
     #[test]
@@ -89,6 +129,9 @@ mod tests {
             case(json!({"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}, "containers": [{"name": "c"}]})).as_deref(),
             Some("seccompProfile RuntimeDefault")
         );
-        assert_eq!(case(json!({"hostPID": true, "containers": [{"name": "c"}]})).as_deref(), Some("hostPID"));
+        assert_eq!(
+            case(json!({"hostPID": true, "containers": [{"name": "c"}]})).as_deref(),
+            Some("hostPID")
+        );
     }
 }

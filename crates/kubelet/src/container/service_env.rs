@@ -4,10 +4,20 @@ use k8s_openapi::api::core::v1::Service;
 
 /// The variables of one service; none for a headless one.
 pub(crate) fn service_variables(service: &Service) -> Vec<(String, String)> {
-    let Some(spec) = &service.spec else { return Vec::new() };
-    let Some(ip) = spec.cluster_ip.as_deref().filter(|ip| !ip.is_empty() && *ip != "None") else { return Vec::new() };
+    let Some(spec) = &service.spec else {
+        return Vec::new();
+    };
+    let Some(ip) = spec
+        .cluster_ip
+        .as_deref()
+        .filter(|ip| !ip.is_empty() && *ip != "None")
+    else {
+        return Vec::new();
+    };
     let ports = spec.ports.as_deref().unwrap_or_default();
-    let Some(first) = ports.first() else { return Vec::new() };
+    let Some(first) = ports.first() else {
+        return Vec::new();
+    };
     let upper = |text: &str| text.to_uppercase().replace('-', "_");
     let name = upper(service.metadata.name.as_deref().unwrap_or_default());
     let mut variables = vec![
@@ -16,7 +26,10 @@ pub(crate) fn service_variables(service: &Service) -> Vec<(String, String)> {
     ];
     for port in ports {
         if let Some(port_name) = port.name.as_deref().filter(|n| !n.is_empty()) {
-            variables.push((format!("{name}_SERVICE_PORT_{}", upper(port_name)), port.port.to_string()));
+            variables.push((
+                format!("{name}_SERVICE_PORT_{}", upper(port_name)),
+                port.port.to_string(),
+            ));
         }
     }
     for (index, port) in ports.iter().enumerate() {
@@ -48,7 +61,10 @@ mod tests {
             .expect("service")
         };
         assert!(service_variables(&service("None")).is_empty());
-        let got: Vec<String> = service_variables(&service("10.96.3.4")).iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let got: Vec<String> = service_variables(&service("10.96.3.4"))
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect();
         assert_eq!(
             got,
             [

@@ -7,7 +7,12 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::spec;
 
 /// The text of the file. `host_file` is the host's own, given for pods in its network.
-pub(crate) fn hosts(pod: &Pod, pod_ip: Option<&str>, domain: &str, host_file: Option<&str>) -> String {
+pub(crate) fn hosts(
+    pod: &Pod,
+    pod_ip: Option<&str>,
+    domain: &str,
+    host_file: Option<&str>,
+) -> String {
     let mut text = match host_file {
         Some(own) => format!("# Kubernetes-managed hosts file (host network).\n{own}"),
         None => "# Kubernetes-managed hosts file.\n\
@@ -21,11 +26,16 @@ pub(crate) fn hosts(pod: &Pod, pod_ip: Option<&str>, domain: &str, host_file: Op
     };
     if let (Some(ip), None) = (pod_ip, host_file) {
         let short = spec::short_hostname(pod);
-        let names = spec::fqdn(pod, domain).map_or_else(|| short.clone(), |full| format!("{full}\t{short}"));
+        let names = spec::fqdn(pod, domain)
+            .map_or_else(|| short.clone(), |full| format!("{full}\t{short}"));
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{ip}\t{names}");
     }
-    let aliases = pod.spec.as_ref().and_then(|s| s.host_aliases.as_deref()).unwrap_or_default();
+    let aliases = pod
+        .spec
+        .as_ref()
+        .and_then(|s| s.host_aliases.as_deref())
+        .unwrap_or_default();
     if !aliases.is_empty() {
         text.push_str("\n# Entries added by HostAliases.\n");
     }
@@ -50,17 +60,30 @@ mod tests {
         }))
         .expect("pod");
         let text = hosts(&pod, Some("10.244.0.5"), "cluster.local", None);
-        assert!(text.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost"));
+        assert!(
+            text.starts_with(
+                "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost"
+            )
+        );
         assert!(text.contains("\n10.244.0.5\tkubia-1.kubia.default.svc.cluster.local\tkubia-1\n"));
         assert!(text.ends_with("\n# Entries added by HostAliases.\n10.1.2.3\ta\tb\n"));
-        let host = hosts(&pod, Some("192.0.2.1"), "cluster.local", Some("127.0.0.1 h\n"));
+        let host = hosts(
+            &pod,
+            Some("192.0.2.1"),
+            "cluster.local",
+            Some("127.0.0.1 h\n"),
+        );
         assert!(host.contains("127.0.0.1 h\n") && !host.contains("192.0.2.1"));
     }
 
     #[test]
     fn n41_without_a_subdomain_only_the_short_name() {
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "x"}, "spec": {"containers": []}}))
-            .expect("pod");
-        assert!(hosts(&pod, Some("10.244.0.6"), "cluster.local", None).ends_with("10.244.0.6\tp\n"));
+        let pod: Pod = serde_json::from_value(
+            json!({"metadata": {"name": "p", "namespace": "x"}, "spec": {"containers": []}}),
+        )
+        .expect("pod");
+        assert!(
+            hosts(&pod, Some("10.244.0.6"), "cluster.local", None).ends_with("10.244.0.6\tp\n")
+        );
     }
 }

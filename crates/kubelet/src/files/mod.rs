@@ -15,10 +15,20 @@ pub(crate) use hosts::hosts;
 pub(crate) use resolv::{ClusterDns, Resolver, resolver};
 
 /// Writes the files of a pod's `/etc` into `dir`; replaces what is there.
-pub(crate) fn write(dir: &Path, pod: &Pod, pod_ip: Option<&str>, dns: &ClusterDns, node_name: &str) -> io::Result<Resolver> {
+pub(crate) fn write(
+    dir: &Path,
+    pod: &Pod,
+    pod_ip: Option<&str>,
+    dns: &ClusterDns,
+    node_name: &str,
+) -> io::Result<Resolver> {
     let host_network = pod.spec.as_ref().is_some_and(spec::is_host_network);
     let resolver = resolver(pod, dns);
-    let host_file = if host_network { std::fs::read_to_string("/etc/hosts").ok() } else { None };
+    let host_file = if host_network {
+        std::fs::read_to_string("/etc/hosts").ok()
+    } else {
+        None
+    };
     let hostname = if host_network {
         node_name.to_owned()
     } else {
@@ -26,7 +36,10 @@ pub(crate) fn write(dir: &Path, pod: &Pod, pod_ip: Option<&str>, dns: &ClusterDn
     };
     std::fs::create_dir_all(dir)?;
     replace(&dir.join("resolv.conf"), &resolver.text)?;
-    replace(&dir.join("hosts"), &hosts(pod, pod_ip, &dns.domain, host_file.as_deref()))?;
+    replace(
+        &dir.join("hosts"),
+        &hosts(pod, pod_ip, &dns.domain, host_file.as_deref()),
+    )?;
     replace(&dir.join("hostname"), &format!("{hostname}\n"))?;
     Ok(resolver)
 }
@@ -45,6 +58,11 @@ pub(crate) fn mounts(dir: &Path, taken: &[PathBuf], read_only: bool) -> Vec<Moun
         .into_iter()
         .map(|name| (dir.join(name), Path::new("/etc").join(name)))
         .filter(|(_, inside)| !taken.contains(inside))
-        .map(|(host_path, container_path)| Mount { host_path, container_path, read_only, ..Mount::default() })
+        .map(|(host_path, container_path)| Mount {
+            host_path,
+            container_path,
+            read_only,
+            ..Mount::default()
+        })
         .collect()
 }

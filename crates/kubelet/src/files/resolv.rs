@@ -53,10 +53,17 @@ impl Lines {
     fn cluster(pod: &Pod, dns: &ClusterDns) -> Self {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let domain = &dns.domain;
-        let own = [format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.clone()];
+        let own = [
+            format!("{namespace}.svc.{domain}"),
+            format!("svc.{domain}"),
+            domain.clone(),
+        ];
         Self {
             servers: vec![dns.server.to_string()],
-            searches: own.into_iter().chain(Self::parse(&dns.host_file).searches).collect(),
+            searches: own
+                .into_iter()
+                .chain(Self::parse(&dns.host_file).searches)
+                .collect(),
             options: vec![("ndots".to_owned(), Some("5".to_owned()))],
         }
     }
@@ -64,11 +71,17 @@ impl Lines {
     fn parse(text: &str) -> Self {
         let mut lines = Self::default();
         for line in text.lines() {
-            let mut words = line.split(['#', ';']).next().unwrap_or_default().split_whitespace();
+            let mut words = line
+                .split(['#', ';'])
+                .next()
+                .unwrap_or_default()
+                .split_whitespace();
             match words.next() {
                 Some("nameserver") => lines.servers.extend(words.next().map(str::to_owned)),
                 // The last search line counts; `.` is the root and searches nothing.
-                Some("search") => lines.searches = words.filter(|w| *w != ".").map(str::to_owned).collect(),
+                Some("search") => {
+                    lines.searches = words.filter(|w| *w != ".").map(str::to_owned).collect()
+                }
                 Some("options") => {
                     for word in words {
                         match word.split_once(':') {
@@ -92,11 +105,18 @@ impl Lines {
     }
 
     fn add_config(&mut self, spec: &PodSpec) {
-        let Some(config) = &spec.dns_config else { return };
-        self.servers.extend(config.nameservers.iter().flatten().cloned());
-        self.searches.extend(config.searches.iter().flatten().cloned());
+        let Some(config) = &spec.dns_config else {
+            return;
+        };
+        self.servers
+            .extend(config.nameservers.iter().flatten().cloned());
+        self.searches
+            .extend(config.searches.iter().flatten().cloned());
         for option in config.options.iter().flatten() {
-            self.set_option(option.name.as_deref().unwrap_or_default(), option.value.as_deref());
+            self.set_option(
+                option.name.as_deref().unwrap_or_default(),
+                option.value.as_deref(),
+            );
         }
     }
 
@@ -111,14 +131,22 @@ impl Lines {
         }
         let omitted = if servers > self.servers.len() {
             let kept = self.servers.join(" ");
-            Some(format!("Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: {kept}"))
+            Some(format!(
+                "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: {kept}"
+            ))
         } else if searches > self.searches.len() {
             let kept = self.searches.join(" ");
-            Some(format!("Search Line limits were exceeded, some search paths have been omitted, the applied search line is: {kept}"))
+            Some(format!(
+                "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: {kept}"
+            ))
         } else {
             None
         };
-        let mut lines: Vec<String> = self.servers.iter().map(|s| format!("nameserver {s}\n")).collect();
+        let mut lines: Vec<String> = self
+            .servers
+            .iter()
+            .map(|s| format!("nameserver {s}\n"))
+            .collect();
         if !self.searches.is_empty() {
             lines.push(format!("search {}\n", self.searches.join(" ")));
         }
@@ -127,9 +155,15 @@ impl Lines {
                 Some(value) => format!("{name}:{value}"),
                 None => name.clone(),
             });
-            lines.push(format!("options {}\n", options.collect::<Vec<_>>().join(" ")));
+            lines.push(format!(
+                "options {}\n",
+                options.collect::<Vec<_>>().join(" ")
+            ));
         }
-        Resolver { text: lines.concat(), omitted }
+        Resolver {
+            text: lines.concat(),
+            omitted,
+        }
     }
 }
 
@@ -146,8 +180,10 @@ mod tests {
     fn file(spec: Value) -> Resolver {
         let mut spec = spec;
         spec["containers"] = json!([]);
-        let pod: Pod =
-            serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "default"}, "spec": spec})).expect("pod");
+        let pod: Pod = serde_json::from_value(
+            json!({"metadata": {"name": "p", "namespace": "default"}, "spec": spec}),
+        )
+        .expect("pod");
         let dns = ClusterDns {
             server: "10.96.0.10".parse().expect("address"),
             domain: "cluster.local".into(),
@@ -158,14 +194,21 @@ mod tests {
 
     const CLUSTER: &str = "nameserver 10.96.0.10\n\
         search default.svc.cluster.local svc.cluster.local cluster.local corp.example\noptions ndots:5\n";
-    const HOST: &str = "nameserver 192.0.2.53\nsearch corp.example svc.cluster.local\noptions ndots:1 rotate\n";
+    const HOST: &str =
+        "nameserver 192.0.2.53\nsearch corp.example svc.cluster.local\noptions ndots:1 rotate\n";
 
     #[test]
     fn n40_each_policy() {
         assert_eq!(file(json!({})).text, CLUSTER);
         assert_eq!(file(json!({"dnsPolicy": "ClusterFirst"})).text, CLUSTER);
-        assert_eq!(file(json!({"dnsPolicy": "ClusterFirst", "hostNetwork": true})).text, HOST);
-        assert_eq!(file(json!({"dnsPolicy": "ClusterFirstWithHostNet", "hostNetwork": true})).text, CLUSTER);
+        assert_eq!(
+            file(json!({"dnsPolicy": "ClusterFirst", "hostNetwork": true})).text,
+            HOST
+        );
+        assert_eq!(
+            file(json!({"dnsPolicy": "ClusterFirstWithHostNet", "hostNetwork": true})).text,
+            CLUSTER
+        );
         assert_eq!(file(json!({"dnsPolicy": "Default"})).text, HOST);
     }
 
@@ -178,14 +221,25 @@ mod tests {
             "nameserver 192.0.2.1\nsearch x.example\noptions ndots:2 edns0\n"
         );
         let both = file(json!({"dnsConfig": config})).text;
-        assert!(both.contains("nameserver 10.96.0.10\nnameserver 192.0.2.1\n") && both.contains("options ndots:2 edns0\n"));
+        assert!(
+            both.contains("nameserver 10.96.0.10\nnameserver 192.0.2.1\n")
+                && both.contains("options ndots:2 edns0\n")
+        );
     }
 
     #[test]
     fn n40_what_exceeds_the_limits_is_left_out_and_said() {
         let many: Vec<String> = (0..40).map(|i| format!("d{i}.example")).collect();
-        let file = file(json!({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["192.0.2.1"], "searches": many}}));
-        assert_eq!(file.text.lines().nth(1).map(|l| l.split(' ').count() - 1), Some(32));
-        assert!(file.omitted.is_some_and(|o| o.starts_with("Search Line limits were exceeded")));
+        let file = file(
+            json!({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["192.0.2.1"], "searches": many}}),
+        );
+        assert_eq!(
+            file.text.lines().nth(1).map(|l| l.split(' ').count() - 1),
+            Some(32)
+        );
+        assert!(
+            file.omitted
+                .is_some_and(|o| o.starts_with("Search Line limits were exceeded"))
+        );
     }
 }

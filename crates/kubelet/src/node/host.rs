@@ -38,7 +38,11 @@ impl Capacity {
         .into_iter()
         .map(|(name, amount)| (name.to_owned(), Quantity(amount)))
         .collect();
-        Self { allocatable: all.clone(), all, memory: i64::try_from(memory_kib * 1024).unwrap_or(i64::MAX) }
+        Self {
+            allocatable: all.clone(),
+            all,
+            memory: i64::try_from(memory_kib * 1024).unwrap_or(i64::MAX),
+        }
     }
 }
 
@@ -55,7 +59,13 @@ impl Pressure {
         const LEAST_MEMORY_KIB: u64 = 100 * 1024;
         let pids = || {
             let most: u64 = read("/proc/sys/kernel/pid_max").parse().ok()?;
-            let used: u64 = read("/proc/loadavg").split(' ').nth(3)?.split('/').nth(1)?.parse().ok()?;
+            let used: u64 = read("/proc/loadavg")
+                .split(' ')
+                .nth(3)?
+                .split('/')
+                .nth(1)?
+                .parse()
+                .ok()?;
             Some(most.saturating_sub(used) < most / 20)
         };
         Self {
@@ -76,17 +86,25 @@ fn disk(path: &Path) -> Option<Disk> {
     let there = path.ancestors().find(|p| p.exists())?;
     let stat = nix::sys::statvfs::statvfs(there).ok()?;
     let block = stat.fragment_size();
-    Some(Disk { size: stat.blocks() * block, available: stat.blocks_available() * block })
+    Some(Disk {
+        size: stat.blocks() * block,
+        available: stat.blocks_available() * block,
+    })
 }
 
 fn meminfo(name: &str) -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+    let line = text
+        .lines()
+        .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 /// The API version this node speaks.
@@ -108,10 +126,17 @@ pub(super) fn system_info() -> NodeSystemInfo {
         kernel_version: read("/proc/sys/kernel/osrelease"),
         kube_proxy_version: String::new(),
         kubelet_version: KUBELET_VERSION.to_owned(),
-        system_uuid: if uuid.is_empty() { machine_id.clone() } else { uuid },
+        system_uuid: if uuid.is_empty() {
+            machine_id.clone()
+        } else {
+            uuid
+        },
         machine_id,
         operating_system: "linux".to_owned(),
-        os_image: release.get("PRETTY_NAME").cloned().unwrap_or_else(|| "Linux".to_owned()),
+        os_image: release
+            .get("PRETTY_NAME")
+            .cloned()
+            .unwrap_or_else(|| "Linux".to_owned()),
         swap: None,
     }
 }

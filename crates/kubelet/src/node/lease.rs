@@ -28,7 +28,12 @@ impl NodeLease {
             uid: node_uid.to_owned(),
             ..OwnerReference::default()
         };
-        Self { leases: Api::namespaced(client, NAMESPACE), node: node.to_owned(), owner, held: None }
+        Self {
+            leases: Api::namespaced(client, NAMESPACE),
+            node: node.to_owned(),
+            owner,
+            held: None,
+        }
     }
 
     /// Renews the lease at `now`, making or fetching it first where needed.
@@ -39,13 +44,29 @@ impl NodeLease {
         };
         let params = PostParams::default();
         let renewed = match known {
-            None => self.leases.create(&params, &self.lease(Lease::default(), now)).await?,
-            Some(known) => match self.leases.replace(&self.node, &params, &self.lease(known, now)).await {
+            None => {
+                self.leases
+                    .create(&params, &self.lease(Lease::default(), now))
+                    .await?
+            }
+            Some(known) => match self
+                .leases
+                .replace(&self.node, &params, &self.lease(known, now))
+                .await
+            {
                 Err(e) if e.is_conflict() || e.is_not_found() => {
                     let fresh = self.leases.get_opt(&self.node).await?;
                     match fresh {
-                        Some(fresh) => self.leases.replace(&self.node, &params, &self.lease(fresh, now)).await?,
-                        None => self.leases.create(&params, &self.lease(Lease::default(), now)).await?,
+                        Some(fresh) => {
+                            self.leases
+                                .replace(&self.node, &params, &self.lease(fresh, now))
+                                .await?
+                        }
+                        None => {
+                            self.leases
+                                .create(&params, &self.lease(Lease::default(), now))
+                                .await?
+                        }
                     }
                 }
                 other => other?,
@@ -68,6 +89,9 @@ impl NodeLease {
             renew_time: Some(MicroTime(now)),
             ..old.spec.unwrap_or_default()
         };
-        Lease { metadata, spec: Some(spec) }
+        Lease {
+            metadata,
+            spec: Some(spec),
+        }
     }
 }

@@ -38,7 +38,10 @@ pub(super) fn labels(name: &str) -> BTreeMap<String, String> {
 
 /// The status to write at `now`; conditions of others and the times of unchanged ones are kept from `old`.
 pub(super) fn status(facts: &Facts<'_>, old: &NodeStatus, now: Timestamp) -> NodeStatus {
-    let address = |type_: &str, address: String| NodeAddress { type_: type_.to_owned(), address };
+    let address = |type_: &str, address: String| NodeAddress {
+        type_: type_.to_owned(),
+        address,
+    };
     NodeStatus {
         addresses: Some(vec![
             address("InternalIP", facts.ip.to_string()),
@@ -48,9 +51,15 @@ pub(super) fn status(facts: &Facts<'_>, old: &NodeStatus, now: Timestamp) -> Nod
         allocatable: Some(facts.capacity.allocatable.clone()),
         node_info: Some(facts.info.clone()),
         daemon_endpoints: Some(NodeDaemonEndpoints {
-            kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(facts.port) }),
+            kubelet_endpoint: Some(DaemonEndpoint {
+                port: i32::from(facts.port),
+            }),
         }),
-        conditions: Some(conditions(facts.pressure, old.conditions.as_deref().unwrap_or_default(), now)),
+        conditions: Some(conditions(
+            facts.pressure,
+            old.conditions.as_deref().unwrap_or_default(),
+            now,
+        )),
         ..old.clone()
     }
 }
@@ -60,8 +69,14 @@ fn conditions(pressure: Pressure, old: &[NodeCondition], now: Timestamp) -> Vec<
         (
             "MemoryPressure",
             pressure.memory,
-            ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
-            ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+            (
+                "KubeletHasInsufficientMemory",
+                "kubelet has insufficient memory available",
+            ),
+            (
+                "KubeletHasSufficientMemory",
+                "kubelet has sufficient memory available",
+            ),
         ),
         (
             "DiskPressure",
@@ -72,13 +87,27 @@ fn conditions(pressure: Pressure, old: &[NodeCondition], now: Timestamp) -> Vec<
         (
             "PIDPressure",
             pressure.pids,
-            ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
-            ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            (
+                "KubeletHasInsufficientPID",
+                "kubelet has insufficient PID available",
+            ),
+            (
+                "KubeletHasSufficientPID",
+                "kubelet has sufficient PID available",
+            ),
         ),
-        ("Ready", true, ("KubeletReady", "kubelet is posting ready status"), ("KubeletNotReady", "")),
+        (
+            "Ready",
+            true,
+            ("KubeletReady", "kubelet is posting ready status"),
+            ("KubeletNotReady", ""),
+        ),
     ];
     let names: Vec<&str> = own.iter().map(|(name, ..)| *name).collect();
-    let foreign = old.iter().filter(|c| !names.contains(&c.type_.as_str())).cloned();
+    let foreign = old
+        .iter()
+        .filter(|c| !names.contains(&c.type_.as_str()))
+        .cloned();
     let own = own.into_iter().map(|(type_, holds, yes, no)| {
         let status = if holds { "True" } else { "False" };
         let (reason, message) = if holds { yes } else { no };
@@ -89,7 +118,9 @@ fn conditions(pressure: Pressure, old: &[NodeCondition], now: Timestamp) -> Vec<
             reason: Some(reason.to_owned()),
             message: Some(message.to_owned()),
             last_heartbeat_time: Some(time(now)),
-            last_transition_time: same.and_then(|c| c.last_transition_time.clone()).or_else(|| Some(time(now))),
+            last_transition_time: same
+                .and_then(|c| c.last_transition_time.clone())
+                .or_else(|| Some(time(now))),
         }
     });
     foreign.chain(own).collect()

@@ -36,7 +36,13 @@ pub(crate) struct Registration {
 pub(crate) async fn keep_registered(registration: Registration, shutdown: CancellationToken) {
     let Registration { client, .. } = &registration;
     let nodes: Api<Node> = Api::all(client.clone());
-    let mut keeper = Keeper { nodes, info: system_info(), registration, reported: None, lease: None };
+    let mut keeper = Keeper {
+        nodes,
+        info: system_info(),
+        registration,
+        reported: None,
+        lease: None,
+    };
     loop {
         let next = match keeper.once(Timestamp::now()).await {
             Ok(()) => RENEW_EVERY,
@@ -45,7 +51,11 @@ pub(crate) async fn keep_registered(registration: Registration, shutdown: Cancel
                 RETRY_AFTER
             }
         };
-        if shutdown.run_until_cancelled(tokio::time::sleep(next)).await.is_none() {
+        if shutdown
+            .run_until_cancelled(tokio::time::sleep(next))
+            .await
+            .is_none()
+        {
             return;
         }
     }
@@ -68,7 +78,11 @@ impl Keeper {
                 let node = register(&self.nodes, &self.registration.name).await?;
                 let uid = node.metadata.uid.clone().unwrap_or_default();
                 self.reported = Some((node.status.unwrap_or_default(), Timestamp::UNIX_EPOCH));
-                missing.insert(NodeLease::new(self.registration.client.clone(), &self.registration.name, &uid))
+                missing.insert(NodeLease::new(
+                    self.registration.client.clone(),
+                    &self.registration.name,
+                    &uid,
+                ))
             }
         };
         let lease_renewed = lease.renew(now).await;
@@ -94,7 +108,11 @@ impl Keeper {
             return Ok(());
         }
         let patch = Patch::Merge(json!({"status": status}));
-        match self.nodes.patch_status(&of.name, &PatchParams::default(), &patch).await {
+        match self
+            .nodes
+            .patch_status(&of.name, &PatchParams::default(), &patch)
+            .await
+        {
             Ok(written) => {
                 self.reported = Some((written.status.unwrap_or_default(), now));
                 Ok(())

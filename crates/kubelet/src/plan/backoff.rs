@@ -24,7 +24,10 @@ impl Schedule {
     pub(crate) const START: Self = Self::new(1_000, 10_000);
 
     const fn new(first: u64, longest: u64) -> Self {
-        Self { first: Duration::from_millis(first), longest: Duration::from_millis(longest) }
+        Self {
+            first: Duration::from_millis(first),
+            longest: Duration::from_millis(longest),
+        }
     }
 
     /// The delay after `failures` failures in a row (at least one).
@@ -52,7 +55,13 @@ const FORGIVEN_AFTER: Duration = Duration::from_mins(10);
 
 impl BackOff {
     /// The delay that holds for a container that ended at `ended`, and when it is over. `None`: restart now.
-    pub(crate) fn holds(&self, name: &str, hash: &str, ended: Timestamp, now: Timestamp) -> Option<(Duration, Timestamp)> {
+    pub(crate) fn holds(
+        &self,
+        name: &str,
+        hash: &str,
+        ended: Timestamp,
+        now: Timestamp,
+    ) -> Option<(Duration, Timestamp)> {
         let entry = self.entries.get(&(name.to_owned(), hash.to_owned()))?;
         if elapsed(entry.last_restart, ended) > FORGIVEN_AFTER {
             return None;
@@ -70,14 +79,25 @@ impl BackOff {
             }
             _ => Schedule::CRASH.first,
         };
-        self.entries.insert(key, Entry { delay, last_restart: now });
+        self.entries.insert(
+            key,
+            Entry {
+                delay,
+                last_restart: now,
+            },
+        );
     }
 
     /// Rebuilds the delay of a container found at a daemon's start, which has been restarted `restarts` times.
     pub(crate) fn adopt(&mut self, name: &str, hash: &str, restarts: u32, last_restart: Timestamp) {
         if restarts > 0 {
             let delay = Schedule::CRASH.delay(restarts);
-            self.entries.entry((name.to_owned(), hash.to_owned())).or_insert(Entry { delay, last_restart });
+            self.entries
+                .entry((name.to_owned(), hash.to_owned()))
+                .or_insert(Entry {
+                    delay,
+                    last_restart,
+                });
         }
     }
 }
@@ -101,10 +121,15 @@ mod tests {
         let mut now = 0;
         let mut waits = Vec::new();
         for _ in 0..8 {
-            let wait = backoff.holds("c", "h", at(now), at(now)).map_or(0, |(d, _)| d.as_secs());
+            let wait = backoff
+                .holds("c", "h", at(now), at(now))
+                .map_or(0, |(d, _)| d.as_secs());
             waits.push(wait);
             now += i64::try_from(wait).expect("small");
-            assert_eq!(backoff.holds("c", "h", at(now) - Duration::from_secs(wait), at(now)), None);
+            assert_eq!(
+                backoff.holds("c", "h", at(now) - Duration::from_secs(wait), at(now)),
+                None
+            );
             backoff.restarted("c", "h", at(now));
         }
         assert_eq!(waits, [0, 10, 20, 40, 80, 160, 300, 300]);
@@ -120,14 +145,24 @@ mod tests {
         assert_eq!(backoff.holds("c", "h", at(3 + 600), at(3 + 600)), None);
         assert_eq!(backoff.holds("c", "other image", at(3), at(3)), None);
         backoff.restarted("c", "h", at(1000));
-        assert_eq!(backoff.holds("c", "h", at(1001), at(1001)).map(|(d, _)| d.as_secs()), Some(10));
+        assert_eq!(
+            backoff
+                .holds("c", "h", at(1001), at(1001))
+                .map(|(d, _)| d.as_secs()),
+            Some(10)
+        );
     }
 
     #[test]
     fn a_restarted_daemon_remembers_how_often_a_container_crashed() {
         let mut backoff = BackOff::default();
         backoff.adopt("c", "h", 3, at(0));
-        assert_eq!(backoff.holds("c", "h", at(1), at(1)).map(|(d, _)| d.as_secs()), Some(40));
+        assert_eq!(
+            backoff
+                .holds("c", "h", at(1), at(1))
+                .map(|(d, _)| d.as_secs()),
+            Some(40)
+        );
     }
 
     #[test]

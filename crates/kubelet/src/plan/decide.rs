@@ -31,13 +31,18 @@ fn has_finished(spec: &PodSpec, seen: &Observed) -> bool {
     let mains_ended = !spec.containers.is_empty()
         && spec.containers.iter().all(|asked| {
             seen.newest(&asked.name).is_some_and(|c| {
-                super::has_ended(c) && !super::is_outdated(c, asked) && !policy.restarts(super::exit_code(c))
+                super::has_ended(c)
+                    && !super::is_outdated(c, asked)
+                    && !policy.restarts(super::exit_code(c))
             })
         });
     let init_failed = policy == spec::RestartPolicy::Never
-        && spec::containers(spec).filter(|(role, _)| *role == Role::Init).any(|(_, c)| {
-            seen.newest(&c.name).is_some_and(|c| super::has_ended(c) && super::exit_code(c) != 0)
-        });
+        && spec::containers(spec)
+            .filter(|(role, _)| *role == Role::Init)
+            .any(|(_, c)| {
+                seen.newest(&c.name)
+                    .is_some_and(|c| super::has_ended(c) && super::exit_code(c) != 0)
+            });
     mains_ended || init_failed
 }
 
@@ -48,21 +53,30 @@ fn prepare(spec: &PodSpec, seen: &Observed, now: Timestamp, plan: &mut Plan) -> 
         return step(&seen.volumes, now, plan, || Action::SetUpVolumes)
             && retire(seen, Some(sandbox), now, plan)
             && (spec::is_host_network(spec)
-                || step(&seen.network, now, plan, || Action::AttachNetwork(sandbox.id.clone())));
+                || step(&seen.network, now, plan, || {
+                    Action::AttachNetwork(sandbox.id.clone())
+                }));
     }
     if !retire(seen, None, now, plan) {
         return false;
     }
-    let attempt = seen.sandboxes.iter().map(|s| s.config.attempt + 1).max().unwrap_or(0);
+    let attempt = seen
+        .sandboxes
+        .iter()
+        .map(|s| s.config.attempt + 1)
+        .max()
+        .unwrap_or(0);
     step(&seen.volumes, now, plan, || Action::SetUpVolumes)
-        && step(&seen.sandbox, now, plan, || Action::StartSandbox { attempt, replaces: attempt > 0 })
+        && step(&seen.sandbox, now, plan, || Action::StartSandbox {
+            attempt,
+            replaces: attempt > 0,
+        })
 }
 
 /// Plans one step of preparation unless it is done; true when it is.
 fn step(step: &Step, now: Timestamp, plan: &mut Plan, action: impl FnOnce() -> Action) -> bool {
     match step {
         Step::Done => return true,
-        Step::Running => {}
         Step::Failed { retry_at } if *retry_at > now => plan.wake(*retry_at),
         Step::Due | Step::Failed { .. } => plan.actions.push(action()),
     }
@@ -72,7 +86,11 @@ fn step(step: &Step, now: Timestamp, plan: &mut Plan, action: impl FnOnce() -> A
 /// Sees to it that nothing lives in any sandbox but `keep`; true when that is so.
 fn retire(seen: &Observed, keep: Option<&PodSandbox>, now: Timestamp, plan: &mut Plan) -> bool {
     let mut done = true;
-    for sandbox in seen.sandboxes.iter().filter(|s| keep.is_none_or(|k| k.id != s.id)) {
+    for sandbox in seen
+        .sandboxes
+        .iter()
+        .filter(|s| keep.is_none_or(|k| k.id != s.id))
+    {
         if seen.stopped.contains(&sandbox.id) {
             continue;
         }

@@ -29,7 +29,12 @@ pub(super) fn remains(seen: &Observed, now: Timestamp, plan: &mut Plan) {
 
 /// The pod has succeeded or failed: nothing of it runs on, but its containers' records and logs stay.
 pub(super) fn wind_down(spec: &PodSpec, seen: &Observed, now: Timestamp, plan: &mut Plan) {
-    if stop_all(seen, &sidecar_names(spec), now + spec::spec_grace(spec), plan) {
+    if stop_all(
+        seen,
+        &sidecar_names(spec),
+        now + spec::spec_grace(spec),
+        plan,
+    ) {
         stop_sandboxes(seen, plan);
     }
 }
@@ -43,7 +48,11 @@ pub(super) fn stop(
     plan: &mut Plan,
 ) {
     // A second deletion may shorten the grace, never lengthen it (L-31).
-    if seen.stopping.get(&container.id).is_none_or(|under_way| deadline < *under_way) {
+    if seen
+        .stopping
+        .get(&container.id)
+        .is_none_or(|under_way| deadline < *under_way)
+    {
         plan.actions.push(Action::Stop {
             id: container.id.clone(),
             container: container.name.clone(),
@@ -68,7 +77,10 @@ fn stop_all(seen: &Observed, sidecars: &[&str], deadline: Timestamp, plan: &mut 
     if !mains.is_empty() {
         return false;
     }
-    let last = sidecars.iter().rev().find_map(|name| seen.alive().find(|c| c.name == **name));
+    let last = sidecars
+        .iter()
+        .rev()
+        .find_map(|name| seen.alive().find(|c| c.name == **name));
     if let Some(container) = last {
         stop_once(seen, container, deadline, plan);
     }
@@ -79,15 +91,22 @@ fn stop_all(seen: &Observed, sidecars: &[&str], deadline: Timestamp, plan: &mut 
 /// only a deadline that is earlier by more than the time between two looks is a shorter grace.
 fn stop_once(seen: &Observed, container: &ContainerStatus, deadline: Timestamp, plan: &mut Plan) {
     let slack = std::time::Duration::from_secs(1);
-    let shorter = seen.stopping.get(&container.id).is_none_or(|under_way| deadline + slack < *under_way);
+    let shorter = seen
+        .stopping
+        .get(&container.id)
+        .is_none_or(|under_way| deadline + slack < *under_way);
     if shorter {
         stop(seen, container, deadline, StopReason::PodEnds, plan);
     }
 }
 
 fn stop_sandboxes(seen: &Observed, plan: &mut Plan) -> bool {
-    let left = seen.sandboxes.iter().filter(|s| !seen.stopped.contains(&s.id));
-    plan.actions.extend(left.map(|s| Action::StopSandbox(s.id.clone())));
+    let left = seen
+        .sandboxes
+        .iter()
+        .filter(|s| !seen.stopped.contains(&s.id));
+    plan.actions
+        .extend(left.map(|s| Action::StopSandbox(s.id.clone())));
     plan.actions.is_empty()
 }
 
@@ -105,5 +124,9 @@ fn dispose(seen: &Observed, plan: &mut Plan) {
         plan.actions.push(Action::Finish);
     }
     // Records go last: the final status is read from them.
-    plan.actions.extend(seen.sandboxes.iter().map(|s| Action::RemoveSandbox(s.id.clone())));
+    plan.actions.extend(
+        seen.sandboxes
+            .iter()
+            .map(|s| Action::RemoveSandbox(s.id.clone())),
+    );
 }

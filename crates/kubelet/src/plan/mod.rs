@@ -65,8 +65,6 @@ pub(crate) enum Step {
     /// Not tried yet.
     #[default]
     Due,
-    /// Being done by a task that will wake the worker.
-    Running,
     /// Done.
     Done,
     /// Failed; not to be tried again before `retry_at`.
@@ -205,7 +203,10 @@ impl Observed {
 
     /// The newest container of this name, in whatever sandbox.
     pub(crate) fn newest(&self, name: &str) -> Option<&ContainerStatus> {
-        self.containers.iter().filter(|c| c.name == name).max_by_key(|c| (c.attempt, c.created_at))
+        self.containers
+            .iter()
+            .filter(|c| c.name == name)
+            .max_by_key(|c| (c.attempt, c.created_at))
     }
 
     /// The newest container of this name in the current sandbox.
@@ -219,12 +220,16 @@ impl Observed {
 
     /// Containers with a living process, or that may yet get one.
     pub(crate) fn alive(&self) -> impl Iterator<Item = &ContainerStatus> {
-        self.containers.iter().filter(|c| c.state == ContainerState::Running)
+        self.containers
+            .iter()
+            .filter(|c| c.state == ContainerState::Running)
     }
 
     /// What the probes say of this very container.
     pub(crate) fn health_of(&self, container: &ContainerStatus) -> Option<&Health> {
-        self.health.get(&container.name).filter(|h| h.container.as_ref() == Some(&container.id))
+        self.health
+            .get(&container.name)
+            .filter(|h| h.container.as_ref() == Some(&container.id))
     }
 }
 
@@ -235,12 +240,18 @@ pub(crate) fn exit_code(container: &ContainerStatus) -> i32 {
 
 /// Whether the container has ended, as far as anyone can know.
 pub(crate) fn has_ended(container: &ContainerStatus) -> bool {
-    matches!(container.state, ContainerState::Exited | ContainerState::Unknown)
+    matches!(
+        container.state,
+        ContainerState::Exited | ContainerState::Unknown
+    )
 }
 
 /// Whether the container was made from another specification than `asked` (L-12).
 pub(crate) fn is_outdated(container: &ContainerStatus, asked: &Container) -> bool {
-    container.annotations.get(HASH_ANNOTATION).is_some_and(|hash| *hash != spec::container_hash(asked))
+    container
+        .annotations
+        .get(HASH_ANNOTATION)
+        .is_some_and(|hash| *hash != spec::container_hash(asked))
 }
 
 impl Plan {

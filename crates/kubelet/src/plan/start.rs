@@ -4,16 +4,31 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use plinth_runtime::{ContainerState, ContainerStatus};
 
-use super::{Action, Observed, Plan, Start, StopReason, Waiting, exit_code, has_ended, is_outdated};
+use super::{
+    Action, Observed, Plan, Start, StopReason, Waiting, exit_code, has_ended, is_outdated,
+};
 use crate::identity::{PodName, uid_of};
 use crate::spec::{self, Role};
 
 /// Plans for every container, in starting order.
-pub(super) fn containers(pod: &Pod, spec: &PodSpec, seen: &Observed, now: Timestamp, plan: &mut Plan) {
-    let mut cx = Context { pod, spec, seen, now, plan };
+pub(super) fn containers(
+    pod: &Pod,
+    spec: &PodSpec,
+    seen: &Observed,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    let mut cx = Context {
+        pod,
+        spec,
+        seen,
+        now,
+        plan,
+    };
     // Once a main container has run in this sandbox, initialization is over for it; only sidecars are kept alive.
     let initialized = spec.containers.iter().any(|c| {
-        seen.current(&c.name).is_some_and(|c| c.state != ContainerState::Created)
+        seen.current(&c.name)
+            .is_some_and(|c| c.state != ContainerState::Created)
     });
     for (role, container) in spec::containers(spec) {
         match role {
@@ -64,7 +79,11 @@ impl Context<'_> {
         };
         let health = self.seen.health_of(running);
         if is_outdated(running, container) {
-            self.stop(running, spec::spec_grace(self.spec), StopReason::SpecChanged);
+            self.stop(
+                running,
+                spec::spec_grace(self.spec),
+                StopReason::SpecChanged,
+            );
         } else if let Some(failure) = health.and_then(|h| h.failed.as_ref()) {
             let grace = failure.grace.unwrap_or_else(|| spec::spec_grace(self.spec));
             self.stop(running, grace, StopReason::Unhealthy(failure.probe));
@@ -87,7 +106,11 @@ impl Context<'_> {
             return;
         }
         // A main container that finished in a sandbox since lost stays finished; init containers prepare each sandbox.
-        let before = if role == Role::Main { self.seen.newest(&container.name) } else { current };
+        let before = if role == Role::Main {
+            self.seen.newest(&container.name)
+        } else {
+            current
+        };
         let policy = spec::restart_policy(self.spec, role);
         if before.is_some_and(|c| !is_outdated(c, container) && !policy.restarts(exit_code(c))) {
             return;
@@ -95,14 +118,23 @@ impl Context<'_> {
         if let Some(ended) = current {
             let finished = ended.finished_at.unwrap_or(ended.created_at);
             let hash = spec::container_hash(container);
-            if let Some((delay, until)) = self.seen.backoff.holds(&container.name, &hash, finished, self.now) {
+            if let Some((delay, until)) =
+                self.seen
+                    .backoff
+                    .holds(&container.name, &hash, finished, self.now)
+            {
                 self.crash_loop(container, delay.as_secs(), until);
                 return;
             }
         }
         match self.seen.starts.get(&container.name) {
             Some(Start::Pulling) => return,
-            Some(Start::Failed { reason, message, at, retry_at }) => {
+            Some(Start::Failed {
+                reason,
+                message,
+                at,
+                retry_at,
+            }) => {
                 self.failed(container, reason, message, *at, *retry_at);
                 if *retry_at > self.now {
                     return;
@@ -120,7 +152,11 @@ impl Context<'_> {
     /// How many containers of this name the pod has had, whatever sandbox they were in and whoever remembers.
     fn attempt(&self, name: &str) -> u32 {
         let seen = self.seen.newest(name).map(|c| c.attempt + 1);
-        let known = self.seen.known_restarts.get(name).map(|restarts| restarts + 1);
+        let known = self
+            .seen
+            .known_restarts
+            .get(name)
+            .map(|restarts| restarts + 1);
         seen.max(known).unwrap_or(0)
     }
 
@@ -132,22 +168,41 @@ impl Context<'_> {
             container.name,
             uid_of(self.pod)
         );
-        self.plan.waiting.insert(container.name.clone(), Waiting { reason: "CrashLoopBackOff".into(), message });
+        self.plan.waiting.insert(
+            container.name.clone(),
+            Waiting {
+                reason: "CrashLoopBackOff".into(),
+                message,
+            },
+        );
         self.plan.wake(until);
     }
 
-    fn failed(&mut self, container: &Container, reason: &str, message: &str, at: Timestamp, retry_at: Timestamp) {
+    fn failed(
+        &mut self,
+        container: &Container,
+        reason: &str,
+        message: &str,
+        at: Timestamp,
+        retry_at: Timestamp,
+    ) {
         // A failed pull is shown as such first and as backing off from then on (L-6).
         let shown_until = at + std::time::Duration::from_secs(2);
         let image = container.image.as_deref().unwrap_or_default();
         let waiting = if reason == "ErrImagePull" && self.now >= shown_until {
             let message = format!("Back-off pulling image \"{image}\": {reason}: {message}");
-            Waiting { reason: "ImagePullBackOff".into(), message }
+            Waiting {
+                reason: "ImagePullBackOff".into(),
+                message,
+            }
         } else {
             if reason == "ErrImagePull" {
                 self.plan.wake(shown_until);
             }
-            Waiting { reason: reason.to_owned(), message: message.to_owned() }
+            Waiting {
+                reason: reason.to_owned(),
+                message: message.to_owned(),
+            }
         };
         self.plan.waiting.insert(container.name.clone(), waiting);
         self.plan.wake(retry_at);
@@ -156,22 +211,43 @@ impl Context<'_> {
     /// Of each name, the newest container and the one before it are kept: their state and logs are asked for.
     fn forget_predecessors(&mut self) {
         for (_, container) in spec::containers(self.spec) {
-            let mut ended: Vec<_> =
-                self.seen.containers.iter().filter(|c| c.name == container.name && has_ended(c)).collect();
+            let mut ended: Vec<_> = self
+                .seen
+                .containers
+                .iter()
+                .filter(|c| c.name == container.name && has_ended(c))
+                .collect();
             ended.sort_by_key(|c| (c.attempt, c.created_at));
-            let newest_runs = self.seen.newest(&container.name).is_some_and(|c| !has_ended(c));
+            let newest_runs = self
+                .seen
+                .newest(&container.name)
+                .is_some_and(|c| !has_ended(c));
             let keep = if newest_runs { 1 } else { 2 };
             let surplus = ended.len().saturating_sub(keep);
-            self.plan.actions.extend(ended[..surplus].iter().map(|c| Action::Remove(c.id.clone())));
+            self.plan.actions.extend(
+                ended[..surplus]
+                    .iter()
+                    .map(|c| Action::Remove(c.id.clone())),
+            );
         }
         // A lost sandbox's record goes with the last of its containers.
-        let (Some((_, lost)), seen) = (self.seen.sandboxes.split_last(), self.seen) else { return };
-        let empty = lost.iter().filter(|s| seen.containers.iter().all(|c| c.sandbox != s.id));
-        self.plan.actions.extend(empty.map(|s| Action::RemoveSandbox(s.id.clone())));
+        let (Some((_, lost)), seen) = (self.seen.sandboxes.split_last(), self.seen) else {
+            return;
+        };
+        let empty = lost
+            .iter()
+            .filter(|s| seen.containers.iter().all(|c| c.sandbox != s.id));
+        self.plan
+            .actions
+            .extend(empty.map(|s| Action::RemoveSandbox(s.id.clone())));
     }
 }
 
 /// A whole number of seconds as upstream's messages write it: `10s`, `1m20s`, `5m0s`.
 fn go_duration(seconds: u64) -> String {
-    if seconds < 60 { format!("{seconds}s") } else { format!("{}m{}s", seconds / 60, seconds % 60) }
+    if seconds < 60 {
+        format!("{seconds}s")
+    } else {
+        format!("{}m{}s", seconds / 60, seconds % 60)
+    }
 }

@@ -17,8 +17,10 @@ fn pod(spec: Value) -> Pod {
     if spec.get("containers").is_none() {
         spec["containers"] = json!([{"name": "c", "image": "kubia"}]);
     }
-    serde_json::from_value(json!({"metadata": {"name": "web-0", "namespace": "default", "uid": "u0"}, "spec": spec}))
-        .expect("pod")
+    serde_json::from_value(
+        json!({"metadata": {"name": "web-0", "namespace": "default", "uid": "u0"}, "spec": spec}),
+    )
+    .expect("pod")
 }
 
 fn deleting(mut pod: Pod, second: i64, grace: i64) -> Pod {
@@ -28,13 +30,32 @@ fn deleting(mut pod: Pod, second: i64, grace: i64) -> Pod {
 }
 
 fn sandbox(id: &str, attempt: u32, ready: bool) -> PodSandbox {
-    let config = plinth_runtime::PodSandboxConfig { uid: "u0".into(), attempt, ..Default::default() };
-    PodSandbox { id: SandboxId(id.into()), pid: 1, config, created_at: at(0), ready }
+    let config = plinth_runtime::PodSandboxConfig {
+        uid: "u0".into(),
+        attempt,
+        ..Default::default()
+    };
+    PodSandbox {
+        id: SandboxId(id.into()),
+        pid: 1,
+        config,
+        created_at: at(0),
+        ready,
+    }
 }
 
 /// A container of sandbox `s0` made from the image `kubia`.
-fn container(name: &str, attempt: u32, state: ContainerState, exit: Option<i32>) -> ContainerStatus {
-    let spec = Container { name: name.into(), image: Some("kubia".into()), ..Default::default() };
+fn container(
+    name: &str,
+    attempt: u32,
+    state: ContainerState,
+    exit: Option<i32>,
+) -> ContainerStatus {
+    let spec = Container {
+        name: name.into(),
+        image: Some("kubia".into()),
+        ..Default::default()
+    };
     ContainerStatus {
         id: ContainerId(format!("{name}{attempt}")),
         sandbox: SandboxId("s0".into()),
@@ -77,7 +98,11 @@ fn prepared(containers: Vec<ContainerStatus>) -> Observed {
 
 /// The plan's actions in short.
 fn actions(pod: &Pod, seen: &Observed, now: Timestamp) -> Vec<String> {
-    plan(Some(pod), seen, now).actions.iter().map(short).collect()
+    plan(Some(pod), seen, now)
+        .actions
+        .iter()
+        .map(short)
+        .collect()
 }
 
 fn short(action: &Action) -> String {
@@ -85,7 +110,9 @@ fn short(action: &Action) -> String {
         Action::SetUpVolumes => "volumes".into(),
         Action::StartSandbox { attempt, .. } => format!("sandbox #{attempt}"),
         Action::AttachNetwork(id) => format!("network {id}"),
-        Action::Start { container, attempt, .. } => format!("start {container} #{attempt}"),
+        Action::Start {
+            container, attempt, ..
+        } => format!("start {container} #{attempt}"),
         Action::Stop { id, deadline, .. } => format!("stop {id} by {}", deadline.as_second() - T0),
         Action::Remove(id) => format!("remove {id}"),
         Action::StopSandbox(id) => format!("stop sandbox {id}"),
@@ -113,7 +140,10 @@ fn a_pod_comes_up_step_by_step() {
 #[test]
 fn a_failed_step_waits_for_its_time() {
     let pod = pod(json!({}));
-    let seen = Observed { volumes: Step::Failed { retry_at: at(5) }, ..Observed::default() };
+    let seen = Observed {
+        volumes: Step::Failed { retry_at: at(5) },
+        ..Observed::default()
+    };
     let waiting = plan(Some(&pod), &seen, at(4));
     assert_eq!((waiting.actions.len(), waiting.wake_at), (0, Some(at(5))));
     assert_eq!(actions(&pod, &seen, at(5)), ["volumes"]);
@@ -122,11 +152,24 @@ fn a_failed_step_waits_for_its_time() {
 #[test]
 fn p26_nothing_starts_while_an_earlier_pod_of_the_name_may_live() {
     let blocked = Some(PodUid::new("older"));
-    let seen = Observed { blocked_by: blocked.clone(), ..Observed::default() };
+    let seen = Observed {
+        blocked_by: blocked.clone(),
+        ..Observed::default()
+    };
     assert_eq!(plan(Some(&pod(json!({}))), &seen, at(0)), Plan::default());
     // It may be deleted meanwhile all the same.
     let gone = deleting(pod(json!({})), 0, 30);
-    assert_eq!(actions(&gone, &Observed { cleaned: true, ..seen }, at(0)), ["finish"]);
+    assert_eq!(
+        actions(
+            &gone,
+            &Observed {
+                cleaned: true,
+                ..seen
+            },
+            at(0)
+        ),
+        ["finish"]
+    );
 }
 
 #[test]
@@ -138,23 +181,38 @@ fn l13_init_containers_run_one_after_the_other_and_sidecars_go_on() {
     ]}));
     assert_eq!(actions(&pod, &prepared(vec![]), at(0)), ["start a #0"]);
     assert!(actions(&pod, &prepared(vec![running("a")]), at(0)).is_empty());
-    assert_eq!(actions(&pod, &prepared(vec![exited("a", 0)]), at(0)), ["start side #0"]);
+    assert_eq!(
+        actions(&pod, &prepared(vec![exited("a", 0)]), at(0)),
+        ["start side #0"]
+    );
     let two = vec![exited("a", 0), running("side")];
     assert_eq!(actions(&pod, &prepared(two), at(0)), ["start b #0"]);
     let three = vec![exited("a", 0), running("side"), exited("b", 0)];
     assert_eq!(actions(&pod, &prepared(three), at(0)), ["start c #0"]);
-    let crashed = vec![exited("a", 0), exited("side", 1), exited("b", 0), running("c")];
+    let crashed = vec![
+        exited("a", 0),
+        exited("side", 1),
+        exited("b", 0),
+        running("c"),
+    ];
     assert_eq!(actions(&pod, &prepared(crashed), at(0)), ["start side #1"]);
     // A failed one is tried again, before anything else.
-    assert_eq!(actions(&pod, &prepared(vec![exited("a", 1)]), at(1)), ["start a #1"]);
+    assert_eq!(
+        actions(&pod, &prepared(vec![exited("a", 1)]), at(1)),
+        ["start a #1"]
+    );
 }
 
 #[test]
 fn l13_a_failed_init_container_ends_a_pod_that_never_restarts() {
-    let pod = pod(json!({"restartPolicy": "Never", "initContainers": [{"name": "a", "image": "kubia"}]}));
+    let pod =
+        pod(json!({"restartPolicy": "Never", "initContainers": [{"name": "a", "image": "kubia"}]}));
     let plan = plan(Some(&pod), &prepared(vec![exited("a", 3)]), at(0));
     assert!(plan.ended);
-    assert_eq!(plan.actions.iter().map(short).collect::<Vec<_>>(), ["stop sandbox s0"]);
+    assert_eq!(
+        plan.actions.iter().map(short).collect::<Vec<_>>(),
+        ["stop sandbox s0"]
+    );
 }
 
 #[test]
@@ -168,7 +226,11 @@ fn each_restart_policy() {
         ("Never", 1, vec!["stop sandbox s0"]),
     ] {
         let pod = pod(json!({"restartPolicy": policy}));
-        assert_eq!(actions(&pod, &prepared(vec![exited("c", code)]), at(1)), want, "{policy} {code}");
+        assert_eq!(
+            actions(&pod, &prepared(vec![exited("c", code)]), at(1)),
+            want,
+            "{policy} {code}"
+        );
     }
 }
 
@@ -176,12 +238,19 @@ fn each_restart_policy() {
 fn l10_a_crash_loop_waits_and_says_so_in_upstreams_words() {
     let pod = pod(json!({}));
     let mut seen = prepared(vec![exited("c", 1)]);
-    seen.backoff.restarted("c", &seen.containers[0].annotations[HASH_ANNOTATION].clone(), at(0));
+    seen.backoff.restarted(
+        "c",
+        &seen.containers[0].annotations[HASH_ANNOTATION].clone(),
+        at(0),
+    );
     let got = plan(Some(&pod), &seen, at(2));
     assert_eq!((got.actions.len(), got.wake_at), (0, Some(at(11))));
     let waiting = &got.waiting["c"];
     assert_eq!(waiting.reason, "CrashLoopBackOff");
-    assert_eq!(waiting.message, "back-off 10s restarting failed container=c pod=web-0_default(u0)");
+    assert_eq!(
+        waiting.message,
+        "back-off 10s restarting failed container=c pod=web-0_default(u0)"
+    );
     assert_eq!(actions(&pod, &seen, at(11)), ["start c #1"]);
 }
 
@@ -192,7 +261,10 @@ fn l12_only_the_container_whose_image_changed_is_restarted() {
     let mut seen = prepared(vec![running("c"), running("d")]);
     assert_eq!(actions(&pod, &seen, at(0)), ["stop c0 by 30"]);
     seen.stopping.insert(ContainerId("c0".into()), at(30));
-    assert!(actions(&pod, &seen, at(3)).is_empty(), "one kill is under way at most");
+    assert!(
+        actions(&pod, &seen, at(3)).is_empty(),
+        "one kill is under way at most"
+    );
     seen.stopping.clear();
     seen.containers[0] = exited("c", 143);
     assert_eq!(actions(&pod, &seen, at(4)), ["start c #1"]);
@@ -202,12 +274,26 @@ fn l12_only_the_container_whose_image_changed_is_restarted() {
 fn a_failed_probe_costs_the_container_its_life_with_the_probes_grace() {
     let pod = pod(json!({}));
     let mut seen = prepared(vec![running("c")]);
-    let failed = Some(Failure { probe: "liveness", grace: Some(Duration::from_secs(5)) });
-    let health = Health { container: Some(ContainerId("c0".into())), started: true, ready: false, failed };
+    let failed = Some(Failure {
+        probe: "liveness",
+        grace: Some(Duration::from_secs(5)),
+    });
+    let health = Health {
+        container: Some(ContainerId("c0".into())),
+        started: true,
+        ready: false,
+        failed,
+    };
     seen.health.insert("c".into(), health.clone());
     assert_eq!(actions(&pod, &seen, at(0)), ["stop c0 by 5"]);
     // What was found about an earlier container says nothing of this one.
-    seen.health.insert("c".into(), Health { container: Some(ContainerId("old".into())), ..health });
+    seen.health.insert(
+        "c".into(),
+        Health {
+            container: Some(ContainerId("old".into())),
+            ..health
+        },
+    );
     assert!(actions(&pod, &seen, at(0)).is_empty());
 }
 
@@ -222,7 +308,11 @@ fn l15_a_lost_sandbox_is_replaced_and_the_counts_go_on() {
     assert_eq!(actions(&pod, &seen, at(0)), ["sandbox #1"]);
     seen.sandboxes.push(sandbox("s1", 1, true));
     seen.network = Step::Done;
-    assert_eq!(actions(&pod, &seen, at(0)), ["start a #1"], "init containers prepare each sandbox");
+    assert_eq!(
+        actions(&pod, &seen, at(0)),
+        ["start a #1"],
+        "init containers prepare each sandbox"
+    );
     let mut again = container("a", 1, ContainerState::Exited, Some(0));
     again.sandbox = SandboxId("s1".into());
     seen.containers.push(again);
@@ -241,7 +331,10 @@ fn a_container_that_finished_is_not_run_again_in_a_new_sandbox() {
 
 #[test]
 fn restart_counts_survive_the_loss_of_all_records() {
-    let seen = Observed { known_restarts: [("c".to_owned(), 4)].into(), ..prepared(vec![]) };
+    let seen = Observed {
+        known_restarts: [("c".to_owned(), 4)].into(),
+        ..prepared(vec![])
+    };
     assert_eq!(actions(&pod(json!({})), &seen, at(0)), ["start c #5"]);
 }
 
@@ -253,7 +346,11 @@ fn l32_deletion_stops_then_confirms_then_cleans_then_tells() {
     seen.stopping.insert(ContainerId("c0".into()), at(30));
     assert!(actions(&pod, &seen, at(7)).is_empty());
     let shorter = deleting(pod.clone(), 7, 2);
-    assert_eq!(actions(&shorter, &seen, at(7)), ["stop c0 by 9"], "L-31: the grace may be shortened");
+    assert_eq!(
+        actions(&shorter, &seen, at(7)),
+        ["stop c0 by 9"],
+        "L-31: the grace may be shortened"
+    );
     seen.stopping.clear();
     seen.containers = vec![exited("c", 143)];
     assert_eq!(actions(&pod, &seen, at(8)), ["stop sandbox s0"]);
@@ -266,7 +363,11 @@ fn l32_deletion_stops_then_confirms_then_cleans_then_tells() {
 #[test]
 fn l32_sidecars_stop_last_and_in_reverse_order() {
     let side = |name: &str| json!({"name": name, "image": "kubia", "restartPolicy": "Always"});
-    let pod = deleting(pod(json!({"initContainers": [side("one"), side("two")]})), 0, 30);
+    let pod = deleting(
+        pod(json!({"initContainers": [side("one"), side("two")]})),
+        0,
+        30,
+    );
     let mut seen = prepared(vec![running("one"), running("two"), running("c")]);
     assert_eq!(actions(&pod, &seen, at(0)), ["stop c0 by 30"]);
     seen.containers[2] = exited("c", 0);
@@ -277,7 +378,10 @@ fn l32_sidecars_stop_last_and_in_reverse_order() {
 
 #[test]
 fn l33_a_pod_forced_out_of_the_api_dies_at_once() {
-    let seen = Observed { removed: true, ..prepared(vec![running("c")]) };
+    let seen = Observed {
+        removed: true,
+        ..prepared(vec![running("c")])
+    };
     assert_eq!(actions(&pod(json!({})), &seen, at(0)), ["stop c0 by 1"]);
     let remains: Vec<_> = plan(None, &seen, at(0)).actions.iter().map(short).collect();
     assert_eq!(remains, ["stop c0 by 1"]);
@@ -286,24 +390,40 @@ fn l33_a_pod_forced_out_of_the_api_dies_at_once() {
 #[test]
 fn a_container_that_was_never_started_is_made_anew_under_the_same_count() {
     let created = container("c", 0, ContainerState::Created, None);
-    assert_eq!(actions(&pod(json!({})), &prepared(vec![created]), at(0)), ["remove c0"]);
+    assert_eq!(
+        actions(&pod(json!({})), &prepared(vec![created]), at(0)),
+        ["remove c0"]
+    );
 }
 
 #[test]
 fn two_ended_containers_of_a_name_are_kept_for_their_logs() {
-    let mut all: Vec<_> = (0..4).map(|n| container("c", n, ContainerState::Exited, Some(1))).collect();
+    let mut all: Vec<_> = (0..4)
+        .map(|n| container("c", n, ContainerState::Exited, Some(1)))
+        .collect();
     all.push(container("c", 4, ContainerState::Running, None));
-    assert_eq!(actions(&pod(json!({})), &prepared(all), at(0)), ["remove c0", "remove c1", "remove c2"]);
+    assert_eq!(
+        actions(&pod(json!({})), &prepared(all), at(0)),
+        ["remove c0", "remove c1", "remove c2"]
+    );
 }
 
 #[test]
 fn l11_a_failed_pull_is_told_first_and_backing_off_from_then_on() {
     let pod = pod(json!({}));
     let mut seen = prepared(vec![]);
-    let failed = Start::Failed { reason: "ErrImagePull".into(), message: "no".into(), at: at(0), retry_at: at(10) };
+    let failed = Start::Failed {
+        reason: "ErrImagePull".into(),
+        message: "no".into(),
+        at: at(0),
+        retry_at: at(10),
+    };
     seen.starts.insert("c".into(), failed);
     let reason = |now: i64| plan(Some(&pod), &seen, at(now)).waiting["c"].reason.clone();
-    assert_eq!((reason(0).as_str(), reason(2).as_str()), ("ErrImagePull", "ImagePullBackOff"));
+    assert_eq!(
+        (reason(0).as_str(), reason(2).as_str()),
+        ("ErrImagePull", "ImagePullBackOff")
+    );
     assert_eq!(actions(&pod, &seen, at(10)), ["start c #0"]);
 }
 
@@ -330,7 +450,11 @@ prop_compose! {
 }
 
 fn step_state() -> impl Strategy<Value = Step> {
-    prop_oneof![Just(Step::Due), Just(Step::Running), Just(Step::Done), Just(Step::Failed { retry_at: at(50) })]
+    prop_oneof![
+        Just(Step::Due),
+        Just(Step::Done),
+        Just(Step::Failed { retry_at: at(50) })
+    ]
 }
 
 prop_compose! {

@@ -12,7 +12,11 @@ use super::http::{self, Target};
 
 /// Ok if the probe passes; the error is what a user is told.
 pub(super) async fn check(probe: &Probe, container: &Container, ip: IpAddr) -> Result<(), String> {
-    let limit = Duration::from_secs(u64::try_from(probe.timeout_seconds.unwrap_or(1)).unwrap_or(1).max(1));
+    let limit = Duration::from_secs(
+        u64::try_from(probe.timeout_seconds.unwrap_or(1))
+            .unwrap_or(1)
+            .max(1),
+    );
     if let Some(get) = &probe.http_get {
         return match timeout(limit, http_get(get, container, ip)).await {
             Ok(Ok(status)) if (200..400).contains(&status) => Ok(()),
@@ -25,7 +29,11 @@ pub(super) async fn check(probe: &Probe, container: &Container, ip: IpAddr) -> R
         };
     }
     if let Some(tcp) = &probe.tcp_socket {
-        let host = tcp.host.clone().filter(|h| !h.is_empty()).unwrap_or_else(|| ip.to_string());
+        let host = tcp
+            .host
+            .clone()
+            .filter(|h| !h.is_empty())
+            .unwrap_or_else(|| ip.to_string());
         let port = port(&tcp.port, container)?;
         return match timeout(limit, connect(&host, port)).await {
             Ok(connected) => connected.map(drop),
@@ -36,18 +44,33 @@ pub(super) async fn check(probe: &Probe, container: &Container, ip: IpAddr) -> R
 }
 
 /// The status code that an HTTP request of a probe or hook gets.
-pub(crate) async fn http_get(get: &HTTPGetAction, container: &Container, ip: IpAddr) -> Result<u16, String> {
+pub(crate) async fn http_get(
+    get: &HTTPGetAction,
+    container: &Container,
+    ip: IpAddr,
+) -> Result<u16, String> {
     let target = target(get, container, ip)?;
-    http::get(&target).await.map_err(|error| format!("Get \"{}\": {error}", target.url()))
+    http::get(&target)
+        .await
+        .map_err(|error| format!("Get \"{}\": {error}", target.url()))
 }
 
 fn target(get: &HTTPGetAction, container: &Container, ip: IpAddr) -> Result<Target, String> {
     Ok(Target {
-        host: get.host.clone().filter(|h| !h.is_empty()).unwrap_or_else(|| ip.to_string()),
+        host: get
+            .host
+            .clone()
+            .filter(|h| !h.is_empty())
+            .unwrap_or_else(|| ip.to_string()),
         port: port(&get.port, container)?,
         path: get.path.clone().unwrap_or_else(|| "/".to_owned()),
         https: get.scheme.as_deref() == Some("HTTPS"),
-        headers: get.http_headers.iter().flatten().map(|h| (h.name.clone(), h.value.clone())).collect(),
+        headers: get
+            .http_headers
+            .iter()
+            .flatten()
+            .map(|h| (h.name.clone(), h.value.clone()))
+            .collect(),
     })
 }
 
@@ -73,12 +96,25 @@ fn port(asked: &IntOrString, container: &Container) -> Result<u16, String> {
     let number = match asked {
         IntOrString::Int(number) => Some(*number),
         IntOrString::String(name) => {
-            let named = container.ports.iter().flatten().find(|p| p.name.as_ref() == Some(name));
-            named.map(|p| p.container_port).or_else(|| name.parse().ok())
+            let named = container
+                .ports
+                .iter()
+                .flatten()
+                .find(|p| p.name.as_ref() == Some(name));
+            named
+                .map(|p| p.container_port)
+                .or_else(|| name.parse().ok())
         }
     };
-    let valid = number.and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0);
-    valid.ok_or_else(|| format!("invalid port in probe of container {}: {asked:?}", container.name))
+    let valid = number
+        .and_then(|n| u16::try_from(n).ok())
+        .filter(|n| *n > 0);
+    valid.ok_or_else(|| {
+        format!(
+            "invalid port in probe of container {}: {asked:?}",
+            container.name
+        )
+    })
 }
 
 #[cfg(test)]
@@ -91,8 +127,15 @@ mod tests {
     const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     async fn probe(probe: Value, port: u16) -> Result<(), String> {
-        let container = serde_json::from_value(json!({"name": "c", "ports": [{"name": "http", "containerPort": port}]}));
-        check(&serde_json::from_value(probe).expect("probe"), &container.expect("container"), LOOPBACK).await
+        let container = serde_json::from_value(
+            json!({"name": "c", "ports": [{"name": "http", "containerPort": port}]}),
+        );
+        check(
+            &serde_json::from_value(probe).expect("probe"),
+            &container.expect("container"),
+            LOOPBACK,
+        )
+        .await
     }
 
     /// Answers each connection with the next of `statuses`.
@@ -118,17 +161,30 @@ mod tests {
         let get = json!({"httpGet": {"path": "/healthz?x=1", "port": "http"}});
         assert_eq!(probe(get.clone(), port).await, Ok(()));
         assert_eq!(probe(get.clone(), port).await, Ok(()));
-        assert_eq!(probe(get, port).await, Err("HTTP probe failed with statuscode: 404".into()));
+        assert_eq!(
+            probe(get, port).await,
+            Err("HTTP probe failed with statuscode: 404".into())
+        );
     }
 
     #[tokio::test]
     async fn l21_tcp_passes_when_it_connects() {
         let listener = TcpListener::bind((LOOPBACK, 0)).await.expect("listen");
         let port = listener.local_addr().expect("address").port();
-        assert_eq!(probe(json!({"tcpSocket": {"port": port}}), port).await, Ok(()));
+        assert_eq!(
+            probe(json!({"tcpSocket": {"port": port}}), port).await,
+            Ok(())
+        );
         drop(listener);
         let refused = format!("dial tcp 127.0.0.1:{port}: connect: connection refused");
-        assert_eq!(probe(json!({"tcpSocket": {"port": port}}), port).await, Err(refused));
-        assert!(probe(json!({"tcpSocket": {"port": "none"}}), port).await.is_err());
+        assert_eq!(
+            probe(json!({"tcpSocket": {"port": port}}), port).await,
+            Err(refused)
+        );
+        assert!(
+            probe(json!({"tcpSocket": {"port": "none"}}), port)
+                .await
+                .is_err()
+        );
     }
 }

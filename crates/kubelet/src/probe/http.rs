@@ -38,29 +38,48 @@ pub(super) async fn get(target: &Target) -> Result<u16, String> {
         return exchange(target, stream).await;
     }
     let name = ServerName::try_from(target.host.clone()).map_err(|e| e.to_string())?;
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-        .with_no_client_auth();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| e.to_string())?;
+    let config =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| e.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+            .with_no_client_auth();
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .map_err(|e| e.to_string())?;
     exchange(target, stream).await
 }
 
-async fn exchange(target: &Target, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<u16, String> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+async fn exchange(
+    target: &Target,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<u16, String> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| e.to_string())?;
     let path = target.url();
-    let path = path.splitn(4, '/').nth(3).map_or_else(|| "/".to_owned(), |rest| format!("/{rest}"));
-    let mut request = Request::get(path).header(header::USER_AGENT, "kube-probe/1.36").header(header::ACCEPT, "*/*");
-    if !target.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+    let path = path
+        .splitn(4, '/')
+        .nth(3)
+        .map_or_else(|| "/".to_owned(), |rest| format!("/{rest}"));
+    let mut request = Request::get(path)
+        .header(header::USER_AGENT, "kube-probe/1.36")
+        .header(header::ACCEPT, "*/*");
+    if !target
+        .headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+    {
         request = request.header(header::HOST, format!("{}:{}", target.host, target.port));
     }
     for (name, value) in &target.headers {
         request = request.header(name, value);
     }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
+    let request = request
+        .body(Empty::<Bytes>::new())
+        .map_err(|e| e.to_string())?;
     let answer = sender.send_request(request);
     tokio::pin!(answer);
     // The connection is driven only for as long as the answer's head takes; it may end with the answer still unread.
@@ -68,7 +87,9 @@ async fn exchange(target: &Target, stream: impl AsyncRead + AsyncWrite + Send + 
         answer = &mut answer => answer,
         _ = connection => answer.await,
     };
-    answer.map(|a| a.status().as_u16()).map_err(|e| e.to_string())
+    answer
+        .map(|a| a.status().as_u16())
+        .map_err(|e| e.to_string())
 }
 
 /// Probes ask whether a server answers, not who it is: its certificate is for its clients.
@@ -106,6 +127,8 @@ impl ServerCertVerifier for AnyCertificate {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+        rustls::crypto::ring::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -22,7 +22,11 @@ pub(crate) use watch::ProbeReport;
 
 /// The kinds of probe that a container asks for and this node cannot run, e.g. `exec`.
 pub(crate) fn unsupported(container: &Container) -> Option<&'static str> {
-    let probes = [&container.startup_probe, &container.readiness_probe, &container.liveness_probe];
+    let probes = [
+        &container.startup_probe,
+        &container.readiness_probe,
+        &container.liveness_probe,
+    ];
     probes.into_iter().flatten().find_map(|p: &Probe| {
         if p.exec.is_some() {
             Some("exec")
@@ -41,7 +45,10 @@ pub(crate) struct Findings(Arc<Mutex<BTreeMap<String, Health>>>);
 impl Findings {
     fn update(&self, container: &str, id: &ContainerId, change: impl FnOnce(&mut Health)) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(health) = all.get_mut(container).filter(|h| h.container.as_ref() == Some(id)) {
+        if let Some(health) = all
+            .get_mut(container)
+            .filter(|h| h.container.as_ref() == Some(id))
+        {
             change(health);
         }
     }
@@ -57,12 +64,21 @@ pub(crate) struct Probes {
 
 impl Probes {
     pub(crate) fn new(wake: Arc<Notify>, report: Arc<dyn ProbeReport>) -> Self {
-        Self { wake, report, findings: Findings::default(), watching: HashMap::new() }
+        Self {
+            wake,
+            report,
+            findings: Findings::default(),
+            watching: HashMap::new(),
+        }
     }
 
     /// What they have found so far.
     pub(crate) fn health(&self) -> BTreeMap<String, Health> {
-        self.findings.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.findings
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Probes exactly the running containers that ask for it.
@@ -73,15 +89,31 @@ impl Probes {
             let asks = container.startup_probe.is_some()
                 || container.readiness_probe.is_some()
                 || container.liveness_probe.is_some();
-            let running = seen.current(&container.name).filter(|c| c.state == ContainerState::Running);
+            let running = seen
+                .current(&container.name)
+                .filter(|c| c.state == ContainerState::Running);
             let running = running.filter(|_| asks && role != spec::Role::Init);
             let name = &container.name;
-            if self.watching.get(name).is_some_and(|(id, _)| running.is_none_or(|r| r.id != *id)) {
+            if self
+                .watching
+                .get(name)
+                .is_some_and(|(id, _)| running.is_none_or(|r| r.id != *id))
+            {
                 self.forget(name);
             }
-            let (Some(running), Some(ip), false) = (running, ip, self.watching.contains_key(name)) else { continue };
-            let health = Health { container: Some(running.id.clone()), ..Health::default() };
-            self.findings.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), health);
+            let (Some(running), Some(ip), false) = (running, ip, self.watching.contains_key(name))
+            else {
+                continue;
+            };
+            let health = Health {
+                container: Some(running.id.clone()),
+                ..Health::default()
+            };
+            self.findings
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(name.clone(), health);
             let task = watch::watch(watch::Subject {
                 pod: Arc::clone(pod),
                 container: container.clone(),
@@ -92,7 +124,10 @@ impl Probes {
                 wake: Arc::clone(&self.wake),
                 report: Arc::clone(&self.report),
             });
-            self.watching.insert(name.clone(), (running.id.clone(), tokio::spawn(task).abort_handle()));
+            self.watching.insert(
+                name.clone(),
+                (running.id.clone(), tokio::spawn(task).abort_handle()),
+            );
         }
     }
 
@@ -100,7 +135,11 @@ impl Probes {
         if let Some((_, task)) = self.watching.remove(name) {
             task.abort();
         }
-        self.findings.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.findings
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
     }
 }
 

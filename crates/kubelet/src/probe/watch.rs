@@ -36,7 +36,9 @@ pub(super) struct Subject {
 /// Runs until aborted or until a probe has cost the container its life.
 pub(super) async fn watch(of: Subject) {
     if let Some(kind) = unsupported(&of.container) {
-        let message = format!("{kind} probes are not supported by this node; the container will not become ready");
+        let message = format!(
+            "{kind} probes are not supported by this node; the container will not become ready"
+        );
         of.report.unhealthy(&of.pod, &of.container.name, &message);
         return;
     }
@@ -110,7 +112,9 @@ impl Subject {
     }
 
     fn fail(&self, probe: &Probe, kind: &'static str) {
-        let grace = probe.termination_grace_period_seconds.map(|s| Duration::from_secs(s.max(1).unsigned_abs()));
+        let grace = probe
+            .termination_grace_period_seconds
+            .map(|s| Duration::from_secs(s.max(1).unsigned_abs()));
         self.note(|health| health.failed = Some(Failure { probe: kind, grace }));
     }
 
@@ -119,7 +123,8 @@ impl Subject {
             Ok(()) => true,
             Err(output) => {
                 let message = format!("{kind} probe failed: {output}");
-                self.report.unhealthy(&self.pod, &self.container.name, &message);
+                self.report
+                    .unhealthy(&self.pod, &self.container.name, &message);
                 false
             }
         }
@@ -129,7 +134,10 @@ impl Subject {
     fn rounds(&self, probe: &Probe) -> tokio::time::Interval {
         let seconds = |n: Option<i32>, default| u64::try_from(n.unwrap_or(default)).unwrap_or(0);
         let delay = Duration::from_secs(seconds(probe.initial_delay_seconds, 0));
-        let runs_since = self.started_at.map(|at| Timestamp::now().duration_since(at)).unwrap_or_default();
+        let runs_since = self
+            .started_at
+            .map(|at| Timestamp::now().duration_since(at))
+            .unwrap_or_default();
         let left = delay.saturating_sub(Duration::try_from(runs_since).unwrap_or_default());
         let period = Duration::from_secs(seconds(probe.period_seconds, 10).max(1));
         let mut rounds = interval_at(Instant::now() + left, period);

@@ -10,13 +10,22 @@ pub(super) fn container(pod: &Pod, name: &str, previous: bool) -> Result<Contain
     let pod_name = pod.metadata.name.as_deref().unwrap_or_default();
     let status = pod.status.as_ref();
     let statuses = status.into_iter().flat_map(|s| {
-        s.init_container_statuses.iter().chain(&s.container_statuses).flatten()
+        s.init_container_statuses
+            .iter()
+            .chain(&s.container_statuses)
+            .flatten()
     });
     let found = statuses.into_iter().find(|s| s.name == name);
-    let waiting = |reason: &str| format!("container \"{name}\" in pod \"{pod_name}\" is waiting to start: {reason}");
+    let waiting = |reason: &str| {
+        format!("container \"{name}\" in pod \"{pod_name}\" is waiting to start: {reason}")
+    };
     let Some(found) = found else {
         let exists = pod.spec.as_ref().is_some_and(|s| {
-            s.init_containers.iter().flatten().chain(&s.containers).any(|c| c.name == name)
+            s.init_containers
+                .iter()
+                .flatten()
+                .chain(&s.containers)
+                .any(|c| c.name == name)
         });
         return Err(if exists {
             waiting("ContainerCreating")
@@ -25,14 +34,30 @@ pub(super) fn container(pod: &Pod, name: &str, previous: bool) -> Result<Contain
         });
     };
     let id = if previous {
-        let last = found.last_state.as_ref().and_then(|s| s.terminated.as_ref()).and_then(|t| t.container_id.clone());
-        last.ok_or_else(|| format!("previous terminated container \"{name}\" in pod \"{pod_name}\" not found"))?
+        let last = found
+            .last_state
+            .as_ref()
+            .and_then(|s| s.terminated.as_ref())
+            .and_then(|t| t.container_id.clone());
+        last.ok_or_else(|| {
+            format!("previous terminated container \"{name}\" in pod \"{pod_name}\" not found")
+        })?
     } else {
         current(found).ok_or_else(|| {
-            let reason = found.state.as_ref().and_then(|s| s.waiting.as_ref()).and_then(|w| w.reason.clone());
+            let reason = found
+                .state
+                .as_ref()
+                .and_then(|s| s.waiting.as_ref())
+                .and_then(|w| w.reason.clone());
             let reason = reason.unwrap_or_else(|| "ContainerCreating".into());
-            if matches!(reason.as_str(), "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName") {
-                format!("container \"{name}\" in pod \"{pod_name}\" is waiting to start: {}", image_trouble(&reason))
+            if matches!(
+                reason.as_str(),
+                "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName"
+            ) {
+                format!(
+                    "container \"{name}\" in pod \"{pod_name}\" is waiting to start: {}",
+                    image_trouble(&reason)
+                )
             } else {
                 waiting(&reason)
             }
@@ -56,7 +81,10 @@ fn current(status: &ContainerStatus) -> Option<String> {
     if state.running.is_some() {
         return status.container_id.clone();
     }
-    let ended = state.terminated.as_ref().or(status.last_state.as_ref().and_then(|s| s.terminated.as_ref()));
+    let ended = state.terminated.as_ref().or(status
+        .last_state
+        .as_ref()
+        .and_then(|s| s.terminated.as_ref()));
     ended.and_then(|t| t.container_id.clone())
 }
 
@@ -66,8 +94,10 @@ mod tests {
     use serde_json::{Value, json};
 
     fn find(status: &Value, previous: bool) -> Result<String, String> {
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "web-0"}, "spec": {"containers": [{"name": "c"}]},
-            "status": {"containerStatuses": [status]}}))
+        let pod: Pod = serde_json::from_value(
+            json!({"metadata": {"name": "web-0"}, "spec": {"containers": [{"name": "c"}]},
+            "status": {"containerStatuses": [status]}}),
+        )
         .expect("pod");
         container(&pod, "c", previous).map(|id| id.0)
     }
@@ -87,11 +117,17 @@ mod tests {
         assert_eq!(find(&running, true).as_deref(), Ok("old"));
         let crashing = with(json!({"waiting": {"reason": "CrashLoopBackOff"}}), last);
         assert_eq!(find(&crashing, false).as_deref(), Ok("old"));
-        let creating = with(json!({"waiting": {"reason": "ContainerCreating"}}), json!({}));
+        let creating = with(
+            json!({"waiting": {"reason": "ContainerCreating"}}),
+            json!({}),
+        );
         assert_eq!(
             find(&creating, false),
             Err("container \"c\" in pod \"web-0\" is waiting to start: ContainerCreating".into())
         );
-        assert_eq!(find(&creating, true), Err("previous terminated container \"c\" in pod \"web-0\" not found".into()));
+        assert_eq!(
+            find(&creating, true),
+            Err("previous terminated container \"c\" in pod \"web-0\" not found".into())
+        );
     }
 }

@@ -19,7 +19,9 @@ impl Growth {
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         inotify.add_watch(path, AddWatchFlags::IN_MODIFY)?;
-        Ok(Self { events: pipe::Receiver::from_owned_fd_unchecked(OwnedFd::from(inotify))? })
+        Ok(Self {
+            events: pipe::Receiver::from_owned_fd_unchecked(OwnedFd::from(inotify))?,
+        })
     }
 
     /// Returns when the file has been written since the last call.

@@ -19,7 +19,11 @@ pub(super) fn parse(line: &[u8]) -> Option<LogLine<'_>> {
     let _stream = parts.next()?;
     let tag = parts.next()?;
     let text = parts.next().unwrap_or_default();
-    Some(LogLine { time, text, partial: tag.split(|b| *b == b':').next() == Some(b"P") })
+    Some(LogLine {
+        time,
+        text,
+        partial: tag.split(|b| *b == b':').next() == Some(b"P"),
+    })
 }
 
 /// What the program wrote in this line of the log file.
@@ -31,7 +35,11 @@ pub(crate) fn log_line_text(line: &str) -> Option<&str> {
 impl LogLine<'_> {
     pub(super) fn is_since(&self, since: Option<Timestamp>) -> bool {
         // A line whose time cannot be read is shown rather than lost.
-        since.is_none_or(|since| self.time.parse::<Timestamp>().map_or(true, |at| at >= since))
+        since.is_none_or(|since| {
+            self.time
+                .parse::<Timestamp>()
+                .map_or(true, |at| at >= since)
+        })
     }
 
     /// The bytes a reader of the log gets. `fresh`: the line begins here, so that its time goes before it.
@@ -65,7 +73,10 @@ mod tests {
             parsed.write(true, fresh, &mut out);
             fresh = !parsed.partial;
         }
-        assert_eq!(out, b"2026-01-01T00:00:00.1Z abcd e\n2026-01-01T00:00:01Z \n");
+        assert_eq!(
+            out,
+            b"2026-01-01T00:00:00.1Z abcd e\n2026-01-01T00:00:01Z \n"
+        );
         assert_eq!(parse(b"nonsense"), None);
     }
 

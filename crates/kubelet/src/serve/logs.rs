@@ -39,14 +39,23 @@ impl Reading {
     async fn read(mut self) -> io::Result<()> {
         // Everything that tells of change is set up before the first look, so that nothing falls between.
         let mut events = self.runtime.events();
-        let mut growth = if self.query.follow { Some(Growth::of(&self.path)?) } else { None };
+        let mut growth = if self.query.follow {
+            Some(Growth::of(&self.path)?)
+        } else {
+            None
+        };
         let mut file = File::open(&self.path).await?;
         if let Some(lines) = self.query.tail_lines {
             let at = tail::offset(&mut file, lines).await?;
             file.seek(SeekFrom::Start(at)).await?;
         }
         let mut file = BufReader::new(file);
-        let mut text = Text { query: self.query.clone(), pending: Vec::new(), fresh: true, out: Vec::new() };
+        let mut text = Text {
+            query: self.query.clone(),
+            pending: Vec::new(),
+            fresh: true,
+            out: Vec::new(),
+        };
         loop {
             let ended = !self.is_running().await;
             while file.read_until(b'\n', &mut text.pending).await? > 0 {
@@ -61,7 +70,9 @@ impl Reading {
             if !self.send(&mut text.out).await {
                 return Ok(());
             }
-            let Some(growth) = growth.as_mut().filter(|_| !ended) else { return Ok(()) };
+            let Some(growth) = growth.as_mut().filter(|_| !ended) else {
+                return Ok(());
+            };
             tokio::select! {
                 changed = growth.changed() => changed?,
                 () = end_of(&mut events, &self.container) => {}
@@ -77,7 +88,12 @@ impl Reading {
 
     /// False when the reader is gone.
     async fn send(&mut self, out: &mut Vec<u8>) -> bool {
-        out.is_empty() || self.to.send(Ok(Bytes::from(std::mem::take(out)))).await.is_ok()
+        out.is_empty()
+            || self
+                .to
+                .send(Ok(Bytes::from(std::mem::take(out))))
+                .await
+                .is_ok()
     }
 }
 
@@ -135,7 +151,12 @@ mod tests {
     use super::*;
 
     fn text(query: LogQuery, lines: &[&str]) -> String {
-        let mut text = Text { query, pending: Vec::new(), fresh: true, out: Vec::new() };
+        let mut text = Text {
+            query,
+            pending: Vec::new(),
+            fresh: true,
+            out: Vec::new(),
+        };
         for line in lines {
             text.pending.extend_from_slice(line.as_bytes());
             text.take_line();
@@ -145,11 +166,22 @@ mod tests {
 
     #[test]
     fn an_unfinished_line_waits_for_its_end_and_the_limit_cuts_exactly() {
-        let lines = ["2026-01-01T00:00:00Z stdout F he", "llo\n", "2026-01-01T00:00:01Z stdout F world\n", "torn"];
+        let lines = [
+            "2026-01-01T00:00:00Z stdout F he",
+            "llo\n",
+            "2026-01-01T00:00:01Z stdout F world\n",
+            "torn",
+        ];
         assert_eq!(text(LogQuery::default(), &lines), "hello\nworld\n");
-        let limited = LogQuery { limit_bytes: Some(8), ..LogQuery::default() };
+        let limited = LogQuery {
+            limit_bytes: Some(8),
+            ..LogQuery::default()
+        };
         assert_eq!(text(limited, &lines), "hello\nwo");
-        let since = LogQuery { since: "2026-01-01T00:00:01Z".parse().ok(), ..LogQuery::default() };
+        let since = LogQuery {
+            since: "2026-01-01T00:00:01Z".parse().ok(),
+            ..LogQuery::default()
+        };
         assert_eq!(text(since, &lines), "world\n");
     }
 }

@@ -23,7 +23,12 @@ impl LogQuery {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = decode(value);
             let bad = || format!("invalid value {value:?} for parameter {name}");
-            let flag = || matches!(value.as_str(), "" | "1" | "t" | "T" | "true" | "True" | "TRUE");
+            let flag = || {
+                matches!(
+                    value.as_str(),
+                    "" | "1" | "t" | "T" | "true" | "True" | "TRUE"
+                )
+            };
             match name {
                 "follow" => parsed.follow = flag(),
                 "previous" => parsed.previous = flag(),
@@ -32,7 +37,10 @@ impl LogQuery {
                 "limitBytes" => parsed.limit_bytes = Some(value.parse().map_err(|_| bad())?),
                 "sinceSeconds" => {
                     let seconds: u64 = value.parse().map_err(|_| bad())?;
-                    parsed.since = Some(now.saturating_sub(Duration::from_secs(seconds)).map_err(|_| bad())?);
+                    parsed.since = Some(
+                        now.saturating_sub(Duration::from_secs(seconds))
+                            .map_err(|_| bad())?,
+                    );
                 }
                 "sinceTime" => parsed.since = Some(value.parse().map_err(|_| bad())?),
                 // Others belong to the API server, e.g. `container` and `pretty`.
@@ -49,7 +57,10 @@ pub(super) fn decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
         rest = tail;
-        let hex = tail.get(..2).filter(|_| *first == b'%').and_then(|h| std::str::from_utf8(h).ok());
+        let hex = tail
+            .get(..2)
+            .filter(|_| *first == b'%')
+            .and_then(|h| std::str::from_utf8(h).ok());
         match (first, hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
             (_, Some(byte)) => {
                 bytes.push(byte);
@@ -69,7 +80,10 @@ mod tests {
     #[test]
     fn every_parameter_of_kubectl_logs_is_understood() {
         let now: Timestamp = "2026-01-01T00:01:00Z".parse().expect("time");
-        let query = LogQuery::parse("follow=true&tailLines=5&sinceSeconds=10&timestamps=true&limitBytes=9&container=c", now);
+        let query = LogQuery::parse(
+            "follow=true&tailLines=5&sinceSeconds=10&timestamps=true&limitBytes=9&container=c",
+            now,
+        );
         let want = LogQuery {
             follow: true,
             timestamps: true,
@@ -79,8 +93,12 @@ mod tests {
             previous: false,
         };
         assert_eq!(query, Ok(want));
-        let time = LogQuery::parse("sinceTime=2026-01-01T00%3A00%3A00%2B00%3A00&previous", now).expect("parsed");
-        assert_eq!(time.since, Some("2026-01-01T00:00:00Z".parse().expect("time")));
+        let time = LogQuery::parse("sinceTime=2026-01-01T00%3A00%3A00%2B00%3A00&previous", now)
+            .expect("parsed");
+        assert_eq!(
+            time.since,
+            Some("2026-01-01T00:00:00Z".parse().expect("time"))
+        );
         assert!(time.previous);
         assert!(LogQuery::parse("tailLines=-1", now).is_err());
     }

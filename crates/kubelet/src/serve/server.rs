@@ -65,7 +65,12 @@ pub(crate) async fn serve(
     connections.wait().await;
 }
 
-async fn connect(api: Arc<NodeApi>, acceptor: TlsAcceptor, stream: tokio::net::TcpStream, peer: SocketAddr) {
+async fn connect(
+    api: Arc<NodeApi>,
+    acceptor: TlsAcceptor,
+    stream: tokio::net::TcpStream,
+    peer: SocketAddr,
+) {
     let stream = match acceptor.accept(stream).await {
         Ok(stream) => stream,
         Err(error) => return debug!(%peer, %error, "node API: TLS handshake failed"),
@@ -75,7 +80,10 @@ async fn connect(api: Arc<NodeApi>, acceptor: TlsAcceptor, stream: tokio::net::T
         async move { Ok::<_, Infallible>(api.answer(&request).await) }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
-    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+    if let Err(error) = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+    {
         debug!(%peer, %error, "node API: connection ended");
     }
 }
@@ -85,7 +93,13 @@ impl NodeApi {
         if request.method() != Method::GET {
             return text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed");
         }
-        let path: Vec<String> = request.uri().path().split('/').skip(1).map(decode).collect();
+        let path: Vec<String> = request
+            .uri()
+            .path()
+            .split('/')
+            .skip(1)
+            .map(decode)
+            .collect();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         match path.as_slice() {
             ["healthz"] => text(StatusCode::OK, "ok"),
@@ -102,18 +116,31 @@ impl NodeApi {
         let items: Vec<Arc<Pod>> = self.pods.list();
         let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items});
         match serde_json::to_vec(&list) {
-            Ok(bytes) => respond(StatusCode::OK, "application/json", Full::from(bytes).map_err(|e| match e {}).boxed()),
+            Ok(bytes) => respond(
+                StatusCode::OK,
+                "application/json",
+                Full::from(bytes).map_err(|e| match e {}).boxed(),
+            ),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
     }
 
-    async fn logs(&self, namespace: &str, pod: &str, container: &str, query: &str) -> Response<Body> {
+    async fn logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        query: &str,
+    ) -> Response<Body> {
         let query = match LogQuery::parse(query, Timestamp::now()) {
             Ok(query) => query,
             Err(message) => return text(StatusCode::BAD_REQUEST, &message),
         };
         let Some(found) = self.pods.get(Some(namespace), pod) else {
-            return text(StatusCode::NOT_FOUND, &format!("pod \"{pod}\" does not exist"));
+            return text(
+                StatusCode::NOT_FOUND,
+                &format!("pod \"{pod}\" does not exist"),
+            );
         };
         let id = match find::container(&found, container, query.previous) {
             Ok(id) => id,
@@ -124,28 +151,45 @@ impl NodeApi {
             Err(error) => return text(StatusCode::NOT_FOUND, &error.to_string()),
         };
         if let Err(error) = tokio::fs::metadata(&path).await {
-            return text(StatusCode::NOT_FOUND, &format!("log of container \"{container}\": {error}"));
+            return text(
+                StatusCode::NOT_FOUND,
+                &format!("log of container \"{container}\": {error}"),
+            );
         }
         let (to, from) = mpsc::channel(4);
-        let reading = Reading { runtime: self.runtime.clone(), container: id, path, query, to };
+        let reading = Reading {
+            runtime: self.runtime.clone(),
+            container: id,
+            path,
+            query,
+            to,
+        };
         // Ends when the body is dropped: its sender sees that the receiver is gone.
         tokio::spawn(reading.run());
         let frames = stream::unfold(from, |mut from| async move {
             let piece: io::Result<Bytes> = from.recv().await?;
             Some((piece.map(Frame::data), from))
         });
-        respond(StatusCode::OK, "text/plain", BodyExt::boxed(StreamBody::new(frames)))
+        respond(
+            StatusCode::OK,
+            "text/plain",
+            BodyExt::boxed(StreamBody::new(frames)),
+        )
     }
 }
 
 fn text(status: StatusCode, message: &str) -> Response<Body> {
-    let body = Full::from(message.to_owned()).map_err(|e| match e {}).boxed();
+    let body = Full::from(message.to_owned())
+        .map_err(|e| match e {})
+        .boxed();
     respond(status, "text/plain; charset=utf-8", body)
 }
 
 fn respond(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response
 }

@@ -55,6 +55,9 @@ mod tests {
         assert_eq!(tail("a\nb\n", 0).await, "");
         assert_eq!(tail("", 3).await, "");
         let long = "x".repeat(40_000);
-        assert_eq!(tail(&format!("1\n{long}\n2\n"), 2).await, format!("{long}\n2\n"));
+        assert_eq!(
+            tail(&format!("1\n{long}\n2\n"), 2).await,
+            format!("{long}\n2\n")
+        );
     }
 }

@@ -20,10 +20,17 @@ mod tests {
 
     #[test]
     fn l12_only_name_and_image_count() {
-        let a = Container { name: "c".into(), image: Some("kubia:v1".into()), ..Default::default() };
+        let a = Container {
+            name: "c".into(),
+            image: Some("kubia:v1".into()),
+            ..Default::default()
+        };
         let mut same = a.clone();
         same.args = Some(vec!["x".into()]);
-        let other = Container { image: Some("kubia:v2".into()), ..a.clone() };
+        let other = Container {
+            image: Some("kubia:v2".into()),
+            ..a.clone()
+        };
         assert_eq!(container_hash(&a), container_hash(&same));
         assert_ne!(container_hash(&a), container_hash(&other));
     }

@@ -96,7 +96,11 @@ pub(crate) const MINIMUM_GRACE: Duration = Duration::from_secs(1);
 /// A deadline rather than a duration, so that a daemon restarted in the middle does not begin the grace anew.
 pub(crate) fn deletion_deadline(pod: &Pod, now: Timestamp) -> Option<Timestamp> {
     let Time(deadline) = pod.metadata.deletion_timestamp.as_ref()?;
-    let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0).max(1);
+    let grace = pod
+        .metadata
+        .deletion_grace_period_seconds
+        .unwrap_or(0)
+        .max(1);
     // deletionTimestamp is cut to whole seconds; the user gets the grace that was asked for in full.
     let latest = now + Duration::from_secs(grace.unsigned_abs());
     let asked = *deadline + Duration::from_secs(1);
@@ -126,7 +130,11 @@ pub(crate) fn hostname(pod: &Pod, domain: &str) -> Option<String> {
 
 /// The pod's `hostname` or name, cut to what the kernel and DNS labels take.
 pub(crate) fn short_hostname(pod: &Pod) -> String {
-    let chosen = pod.spec.as_ref().and_then(|s| s.hostname.as_deref()).filter(|h| !h.is_empty());
+    let chosen = pod
+        .spec
+        .as_ref()
+        .and_then(|s| s.hostname.as_deref())
+        .filter(|h| !h.is_empty());
     let name = chosen.or(pod.metadata.name.as_deref()).unwrap_or_default();
     let cut: String = name.chars().take(63).collect();
     cut.trim_end_matches(['-', '.']).to_owned()
@@ -134,9 +142,17 @@ pub(crate) fn short_hostname(pod: &Pod) -> String {
 
 /// `<hostname>.<subdomain>.<namespace>.svc.<domain>`, if the pod has a subdomain.
 pub(crate) fn fqdn(pod: &Pod, domain: &str) -> Option<String> {
-    let subdomain = pod.spec.as_ref()?.subdomain.as_deref().filter(|s| !s.is_empty())?;
+    let subdomain = pod
+        .spec
+        .as_ref()?
+        .subdomain
+        .as_deref()
+        .filter(|s| !s.is_empty())?;
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    Some(format!("{}.{subdomain}.{namespace}.svc.{domain}", short_hostname(pod)))
+    Some(format!(
+        "{}.{subdomain}.{namespace}.svc.{domain}",
+        short_hostname(pod)
+    ))
 }
 
 #[cfg(test)]
@@ -151,14 +167,22 @@ mod tests {
     fn n42_host_name_is_cut_to_63_characters_and_never_ends_in_a_dash() {
         let name = format!("{}-tail", "a".repeat(62));
         let pod = pod(serde_json::json!({"metadata": {"name": name}, "spec": {"containers": []}}));
-        assert_eq!(hostname(&pod, "cluster.local").as_deref(), Some("a".repeat(62).as_str()));
+        assert_eq!(
+            hostname(&pod, "cluster.local").as_deref(),
+            Some("a".repeat(62).as_str())
+        );
     }
 
     #[test]
     fn n42_fully_qualified_host_name_needs_a_subdomain_and_64_characters() {
-        let mut p = pod(serde_json::json!({"metadata": {"name": "web-0", "namespace": "default"},
-            "spec": {"containers": [], "subdomain": "nginx", "setHostnameAsFQDN": true}}));
-        assert_eq!(hostname(&p, "cluster.local").as_deref(), Some("web-0.nginx.default.svc.cluster.local"));
+        let mut p = pod(
+            serde_json::json!({"metadata": {"name": "web-0", "namespace": "default"},
+            "spec": {"containers": [], "subdomain": "nginx", "setHostnameAsFQDN": true}}),
+        );
+        assert_eq!(
+            hostname(&p, "cluster.local").as_deref(),
+            Some("web-0.nginx.default.svc.cluster.local")
+        );
         p.metadata.namespace = Some("n".repeat(60));
         assert_eq!(hostname(&p, "cluster.local"), None);
         p.spec.as_mut().expect("spec").subdomain = None;
@@ -169,13 +193,22 @@ mod tests {
     fn l32_a_restarted_daemon_goes_on_with_the_grace_that_is_left() {
         let now: Timestamp = "2026-01-01T00:00:10Z".parse().expect("time");
         let deleting = |at: &str, grace: i64| {
-            pod(serde_json::json!({"metadata": {"name": "p", "deletionTimestamp": at, "deletionGracePeriodSeconds": grace}}))
+            pod(
+                serde_json::json!({"metadata": {"name": "p", "deletionTimestamp": at, "deletionGracePeriodSeconds": grace}}),
+            )
         };
         let left = |p: &Pod| deletion_deadline(p, now).map(|d| d.as_second() - now.as_second());
         assert_eq!(left(&deleting("2026-01-01T00:00:40Z", 30)), Some(30));
         assert_eq!(left(&deleting("2026-01-01T00:00:15Z", 30)), Some(6));
-        assert_eq!(left(&deleting("2026-01-01T00:00:01Z", 30)), Some(1), "an overdue deletion still gets a second");
+        assert_eq!(
+            left(&deleting("2026-01-01T00:00:01Z", 30)),
+            Some(1),
+            "an overdue deletion still gets a second"
+        );
         assert_eq!(left(&deleting("2026-01-01T00:00:10Z", 0)), Some(1));
-        assert_eq!(left(&pod(serde_json::json!({"metadata": {"name": "p"}}))), None);
+        assert_eq!(
+            left(&pod(serde_json::json!({"metadata": {"name": "p"}}))),
+            None
+        );
     }
 }

@@ -55,7 +55,9 @@ pub(crate) fn qos_class(spec: &PodSpec) -> QosClass {
         for name in ["cpu", "memory"] {
             let positive = |q: &plinth_api::Quantity| q.sign().is_gt();
             let limit = amount(asked.limits.as_ref(), name).filter(positive);
-            let request = amount(asked.requests.as_ref(), name).filter(positive).or(limit);
+            let request = amount(asked.requests.as_ref(), name)
+                .filter(positive)
+                .or(limit);
             any |= limit.is_some() || request.is_some();
             guaranteed &= limit.is_some() && limit == request;
         }
@@ -68,7 +70,11 @@ pub(crate) fn qos_class(spec: &PodSpec) -> QosClass {
 }
 
 /// What the kernel is told about one container. `node_memory` is the node's capacity in bytes.
-pub(crate) fn container_resources(container: &Container, qos: QosClass, node_memory: i64) -> Resources {
+pub(crate) fn container_resources(
+    container: &Container,
+    qos: QosClass,
+    node_memory: i64,
+) -> Resources {
     const PERIOD: i64 = 100_000;
     let asked = container.resources.clone().unwrap_or_default();
     let (requests, limits) = (asked.requests.as_ref(), asked.limits.as_ref());
@@ -106,14 +112,30 @@ mod tests {
 
     fn container(requests: &[(&str, &str)], limits: &[(&str, &str)]) -> Container {
         let amounts = |pairs: &[(&str, &str)]| {
-            Some(pairs.iter().map(|(k, v)| ((*k).to_owned(), Quantity((*v).to_owned()))).collect())
+            Some(
+                pairs
+                    .iter()
+                    .map(|(k, v)| ((*k).to_owned(), Quantity((*v).to_owned())))
+                    .collect(),
+            )
         };
-        let resources = ResourceRequirements { requests: amounts(requests), limits: amounts(limits), claims: None };
-        Container { name: "c".into(), resources: Some(resources), ..Default::default() }
+        let resources = ResourceRequirements {
+            requests: amounts(requests),
+            limits: amounts(limits),
+            claims: None,
+        };
+        Container {
+            name: "c".into(),
+            resources: Some(resources),
+            ..Default::default()
+        }
     }
 
     fn class(containers: Vec<Container>) -> QosClass {
-        qos_class(&PodSpec { containers, ..Default::default() })
+        qos_class(&PodSpec {
+            containers,
+            ..Default::default()
+        })
     }
 
     #[test]
@@ -121,19 +143,43 @@ mod tests {
         let all = [("cpu", "1"), ("memory", "1Gi")];
         assert_eq!(class(vec![container(&[], &[])]), QosClass::BestEffort);
         assert_eq!(class(vec![container(&[], &all)]), QosClass::Guaranteed);
-        assert_eq!(class(vec![container(&[("cpu", "1000m"), ("memory", "1024Mi")], &all)]), QosClass::Guaranteed);
-        assert_eq!(class(vec![container(&[("cpu", "500m")], &all)]), QosClass::Burstable);
-        assert_eq!(class(vec![container(&all, &all), container(&[], &[])]), QosClass::Burstable);
-        assert_eq!(class(vec![container(&[("ephemeral-storage", "1Gi")], &[])]), QosClass::BestEffort);
+        assert_eq!(
+            class(vec![container(
+                &[("cpu", "1000m"), ("memory", "1024Mi")],
+                &all
+            )]),
+            QosClass::Guaranteed
+        );
+        assert_eq!(
+            class(vec![container(&[("cpu", "500m")], &all)]),
+            QosClass::Burstable
+        );
+        assert_eq!(
+            class(vec![container(&all, &all), container(&[], &[])]),
+            QosClass::Burstable
+        );
+        assert_eq!(
+            class(vec![container(&[("ephemeral-storage", "1Gi")], &[])]),
+            QosClass::BestEffort
+        );
     }
 
     #[test]
     fn requests_and_limits_become_shares_quota_and_bytes() {
         let c = container(&[("cpu", "250m")], &[("cpu", "1500m"), ("memory", "64Mi")]);
         let r = container_resources(&c, QosClass::Burstable, 640 << 20);
-        assert_eq!((r.cpu_shares, r.cpu_quota, r.cpu_period), (Some(256), Some(150_000), Some(100_000)));
-        assert_eq!((r.memory_limit, r.oom_score_adj), (Some(64 << 20), Some(900)));
+        assert_eq!(
+            (r.cpu_shares, r.cpu_quota, r.cpu_period),
+            (Some(256), Some(150_000), Some(100_000))
+        );
+        assert_eq!(
+            (r.memory_limit, r.oom_score_adj),
+            (Some(64 << 20), Some(900))
+        );
         let nothing = container_resources(&container(&[], &[]), QosClass::BestEffort, 1);
-        assert_eq!((nothing.cpu_shares, nothing.cpu_quota, nothing.memory_limit), (Some(2), None, None));
+        assert_eq!(
+            (nothing.cpu_shares, nothing.cpu_quota, nothing.memory_limit),
+            (Some(2), None, None)
+        );
     }
 }

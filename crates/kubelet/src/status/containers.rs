@@ -1,8 +1,8 @@
 //! The status of each container (L-6).
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    PodSpec, PodStatus,
+    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
+    ContainerStateWaiting, ContainerStatus, PodSpec, PodStatus,
 };
 use plinth_runtime::{ContainerState as RuntimeState, ContainerStatus as Seen};
 
@@ -39,7 +39,15 @@ pub(crate) fn container_statuses(
             Role::Init | Role::Sidecar => (&mut statuses.init, &old.init_container_statuses),
         };
         let before = before.iter().flatten().find(|s| s.name == container.name);
-        let one = One { role, container, before, seen, plan, has_init, gone };
+        let one = One {
+            role,
+            container,
+            before,
+            seen,
+            plan,
+            has_init,
+            gone,
+        };
         list.push(one.status());
     }
     statuses
@@ -59,7 +67,9 @@ impl One<'_> {
     fn status(&self) -> ContainerStatus {
         let name = &self.container.name;
         let newest = self.seen.newest(name);
-        let Some(newest) = newest else { return self.unknown_to_the_runtime() };
+        let Some(newest) = newest else {
+            return self.unknown_to_the_runtime();
+        };
         let state = self.state_of(newest);
         let previous = self
             .seen
@@ -71,7 +81,9 @@ impl One<'_> {
         let last_state = if state.waiting.is_some() && crate::plan::has_ended(newest) {
             Some(terminated(newest))
         } else {
-            previous.map(terminated).or_else(|| self.before.and_then(|b| b.last_state.clone()))
+            previous
+                .map(terminated)
+                .or_else(|| self.before.and_then(|b| b.last_state.clone()))
         };
         let running = state.running.is_some();
         let (started, ready) = self.health(newest, running);
@@ -97,33 +109,46 @@ impl One<'_> {
         let health = self.seen.health_of(newest);
         // A probe that cannot be run has not passed.
         let running = running && probe::unsupported(self.container).is_none();
-        let started = running && (self.container.startup_probe.is_none() || health.is_some_and(|h| h.started));
-        let ready = started && (self.container.readiness_probe.is_none() || health.is_some_and(|h| h.ready));
+        let started = running
+            && (self.container.startup_probe.is_none() || health.is_some_and(|h| h.started));
+        let ready = started
+            && (self.container.readiness_probe.is_none() || health.is_some_and(|h| h.ready));
         (started, ready)
     }
 
     fn state_of(&self, newest: &Seen) -> ContainerState {
         match newest.state {
             RuntimeState::Running => ContainerState {
-                running: Some(ContainerStateRunning { started_at: newest.started_at.map(time) }),
+                running: Some(ContainerStateRunning {
+                    started_at: newest.started_at.map(time),
+                }),
                 ..Default::default()
             },
             RuntimeState::Created => self.waiting(),
-            RuntimeState::Exited | RuntimeState::Unknown => match self.plan.waiting.get(&newest.name) {
-                Some(_) => self.waiting(),
-                None => terminated(newest),
-            },
+            RuntimeState::Exited | RuntimeState::Unknown => {
+                match self.plan.waiting.get(&newest.name) {
+                    Some(_) => self.waiting(),
+                    None => terminated(newest),
+                }
+            }
         }
     }
 
     fn waiting(&self) -> ContainerState {
         let planned = self.plan.waiting.get(&self.container.name);
-        let default = if self.has_init { "PodInitializing" } else { "ContainerCreating" };
+        let default = if self.has_init {
+            "PodInitializing"
+        } else {
+            "ContainerCreating"
+        };
         let waiting = ContainerStateWaiting {
             reason: Some(planned.map_or_else(|| default.to_owned(), |w| w.reason.clone())),
             message: planned.map(|w| w.message.clone()).filter(|m| !m.is_empty()),
         };
-        ContainerState { waiting: Some(waiting), ..Default::default() }
+        ContainerState {
+            waiting: Some(waiting),
+            ..Default::default()
+        }
     }
 
     /// No container of this name exists: it has yet to be made, or the node lost all trace of it.
@@ -137,9 +162,16 @@ impl One<'_> {
             ..Default::default()
         };
         if let Some(before) = lost {
-            let ended = before.state.as_ref().is_some_and(|s| s.terminated.is_some());
+            let ended = before
+                .state
+                .as_ref()
+                .is_some_and(|s| s.terminated.is_some());
             status.restart_count = before.restart_count;
-            status.last_state = if ended { before.state.clone() } else { Some(vanished("deleted", before)) };
+            status.last_state = if ended {
+                before.state.clone()
+            } else {
+                Some(vanished("deleted", before))
+            };
             if before.state.as_ref().is_some_and(|s| s.waiting.is_some()) {
                 status.last_state.clone_from(&before.last_state);
             }
@@ -159,24 +191,36 @@ fn vanished(when: &str, status: &ContainerStatus) -> ContainerState {
     let terminated = ContainerStateTerminated {
         exit_code: 137,
         reason: Some("ContainerStatusUnknown".into()),
-        message: Some(format!("The container could not be located when the pod was {when}")),
+        message: Some(format!(
+            "The container could not be located when the pod was {when}"
+        )),
         container_id: status.container_id.clone(),
         ..Default::default()
     };
-    ContainerState { terminated: Some(terminated), ..Default::default() }
+    ContainerState {
+        terminated: Some(terminated),
+        ..Default::default()
+    }
 }
 
 fn terminated(container: &Seen) -> ContainerState {
     let terminated = ContainerStateTerminated {
         exit_code: exit_code(container),
         signal: container.signal.filter(|s| *s != 0),
-        reason: Some(if container.reason.is_empty() { "ContainerStatusUnknown".into() } else { container.reason.clone() }),
+        reason: Some(if container.reason.is_empty() {
+            "ContainerStatusUnknown".into()
+        } else {
+            container.reason.clone()
+        }),
         message: Some(container.message.clone()).filter(|m| !m.is_empty()),
         started_at: container.started_at.map(time),
         finished_at: container.finished_at.map(time),
         container_id: Some(container_id(container)),
     };
-    ContainerState { terminated: Some(terminated), ..Default::default() }
+    ContainerState {
+        terminated: Some(terminated),
+        ..Default::default()
+    }
 }
 
 /// The id as the API writes it.

@@ -54,7 +54,9 @@ mod tests {
         status.phase = Some("Running".into());
         assert_eq!(
             status_patch(&pod, &status),
-            Some(json!({"metadata": {"uid": "u", "resourceVersion": "7"}, "status": {"phase": "Running", "message": null}}))
+            Some(
+                json!({"metadata": {"uid": "u", "resourceVersion": "7"}, "status": {"phase": "Running", "message": null}})
+            )
         );
     }
 }

@@ -32,12 +32,24 @@ pub(crate) fn time(at: Timestamp) -> Time {
 }
 
 /// The status of `pod`, whose former status is in the object.
-pub(crate) fn pod_status(pod: &Pod, seen: &Observed, plan: &Plan, addresses: &Addresses, now: Timestamp) -> PodStatus {
+pub(crate) fn pod_status(
+    pod: &Pod,
+    seen: &Observed,
+    plan: &Plan,
+    addresses: &Addresses,
+    now: Timestamp,
+) -> PodStatus {
     let spec = spec::spec_of(pod);
     let old = pod.status.clone().unwrap_or_default();
-    let gone = plan.ended && (seen.removed || spec::is_deleting(pod)) && seen.alive().next().is_none();
+    let gone =
+        plan.ended && (seen.removed || spec::is_deleting(pod)) && seen.alive().next().is_none();
     let statuses = container_statuses(&spec, &old, seen, plan, gone);
-    let phase = phase(&spec, &statuses, Phase::parse(old.phase.as_deref()), plan.ended || gone);
+    let phase = phase(
+        &spec,
+        &statuses,
+        Phase::parse(old.phase.as_deref()),
+        plan.ended || gone,
+    );
     let network_ready = addresses.pod.is_some() && seen.current_sandbox().is_some_and(|s| s.ready);
     let conditions = conditions(&Conditions {
         spec: &spec,
@@ -49,8 +61,16 @@ pub(crate) fn pod_status(pod: &Pod, seen: &Observed, plan: &Plan, addresses: &Ad
         now,
     });
     // The address outlives the sandbox in the status of an ended pod, as upstream.
-    let pod_ip = addresses.pod.clone().or_else(|| if phase.is_terminal() || gone { old.pod_ip.clone() } else { None });
-    let host_ips = vec![HostIP { ip: addresses.host.clone() }];
+    let pod_ip = addresses.pod.clone().or_else(|| {
+        if phase.is_terminal() || gone {
+            old.pod_ip.clone()
+        } else {
+            None
+        }
+    });
+    let host_ips = vec![HostIP {
+        ip: addresses.host.clone(),
+    }];
     PodStatus {
         conditions: Some(conditions),
         container_statuses: Some(statuses.main).filter(|s| !s.is_empty()),
@@ -61,7 +81,9 @@ pub(crate) fn pod_status(pod: &Pod, seen: &Observed, plan: &Plan, addresses: &Ad
         phase: Some(phase.as_str().to_owned()),
         pod_ips: pod_ip.as_ref().map(|ip| vec![PodIP { ip: ip.clone() }]),
         pod_ip,
-        qos_class: old.qos_class.or_else(|| Some(spec::qos_class(&spec).as_str().to_owned())),
+        qos_class: old
+            .qos_class
+            .or_else(|| Some(spec::qos_class(&spec).as_str().to_owned())),
         start_time: old.start_time.or_else(|| Some(time(now))),
         ..old
     }

@@ -54,11 +54,15 @@ enum Stage {
 
 fn stage(status: &ContainerStatus) -> Stage {
     let terminated = |state: &Option<ContainerState>| {
-        state.as_ref().and_then(|s| s.terminated.as_ref()).map(|t| t.exit_code)
+        state
+            .as_ref()
+            .and_then(|s| s.terminated.as_ref())
+            .map(|t| t.exit_code)
     };
     if status.state.as_ref().is_some_and(|s| s.running.is_some()) {
         Stage::Running
-    } else if let Some(code) = terminated(&status.state).or_else(|| terminated(&status.last_state)) {
+    } else if let Some(code) = terminated(&status.state).or_else(|| terminated(&status.last_state))
+    {
         Stage::Ended(code)
     } else {
         Stage::Fresh
@@ -71,12 +75,16 @@ pub(crate) fn phase(spec: &PodSpec, statuses: &Statuses, old: Phase, ended: bool
         return old;
     }
     let policy = RestartPolicy::of(spec);
-    let roles = spec::containers(spec).map(|(role, _)| role).filter(|role| *role != Role::Main);
+    let roles = spec::containers(spec)
+        .map(|(role, _)| role)
+        .filter(|role| *role != Role::Main);
     let mut initializing = false;
     for (role, status) in roles.zip(&statuses.init) {
         match (role, stage(status)) {
             (Role::Init, Stage::Ended(0)) => {}
-            (Role::Init, Stage::Ended(_)) if policy == RestartPolicy::Never => return Phase::Failed,
+            (Role::Init, Stage::Ended(_)) if policy == RestartPolicy::Never => {
+                return Phase::Failed;
+            }
             (Role::Init, _) | (_, Stage::Fresh) => initializing = true,
             _ => {}
         }
@@ -91,7 +99,11 @@ pub(crate) fn phase(spec: &PodSpec, statuses: &Statuses, old: Phase, ended: bool
         }
     }
     if ended && fresh == 0 && running == 0 && succeeded + failed > 0 {
-        return if failed == 0 { Phase::Succeeded } else { Phase::Failed };
+        return if failed == 0 {
+            Phase::Succeeded
+        } else {
+            Phase::Failed
+        };
     }
     if initializing || fresh > 0 {
         return Phase::Pending;

@@ -40,7 +40,10 @@ pub(crate) fn replace(dir: &Path, payload: &Payload, version: &str) -> io::Resul
     remove_if_there(&next)?;
     symlink(&name, &next)?;
     fs::rename(&next, dir.join(DATA))?;
-    let visible: BTreeSet<&str> = payload.keys().filter_map(|path| path.split('/').next()).collect();
+    let visible: BTreeSet<&str> = payload
+        .keys()
+        .filter_map(|path| path.split('/').next())
+        .collect();
     for name in &visible {
         let link = dir.join(name);
         if fs::symlink_metadata(&link).is_err() {
@@ -81,7 +84,9 @@ fn is_same(dir: &Path, payload: &Payload) -> bool {
 }
 
 fn count_files(dir: &Path, count: &mut usize) -> bool {
-    let Ok(entries) = fs::read_dir(dir) else { return false };
+    let Ok(entries) = fs::read_dir(dir) else {
+        return false;
+    };
     entries.flatten().all(|entry| {
         if entry.file_type().is_ok_and(|t| t.is_dir()) {
             count_files(&entry.path(), count)
@@ -98,7 +103,18 @@ mod tests {
     use crate::volumes::payload::File;
 
     fn payload(files: &[(&str, &str)]) -> Payload {
-        files.iter().map(|(p, t)| ((*p).to_owned(), File { bytes: t.as_bytes().to_vec(), mode: 0o640 })).collect()
+        files
+            .iter()
+            .map(|(p, t)| {
+                (
+                    (*p).to_owned(),
+                    File {
+                        bytes: t.as_bytes().to_vec(),
+                        mode: 0o640,
+                    },
+                )
+            })
+            .collect()
     }
 
     #[test]
@@ -108,13 +124,25 @@ mod tests {
         assert!(replace(at, &payload(&[("a", "1"), ("d/b", "2")]), "v1").expect("first"));
         assert_eq!(fs::read_to_string(at.join("a")).expect("a"), "1");
         assert_eq!(fs::read_to_string(at.join("d/b")).expect("b"), "2");
-        assert_eq!(fs::metadata(at.join("a")).expect("mode").permissions().mode() & 0o7777, 0o640);
+        assert_eq!(
+            fs::metadata(at.join("a"))
+                .expect("mode")
+                .permissions()
+                .mode()
+                & 0o7777,
+            0o640
+        );
         assert!(!replace(at, &payload(&[("a", "1"), ("d/b", "2")]), "v2").expect("same"));
         assert!(replace(at, &payload(&[("a", "3")]), "v3").expect("second"));
         assert_eq!(fs::read_to_string(at.join("a")).expect("a"), "3");
-        assert!(fs::symlink_metadata(at.join("d")).is_err(), "a file that went is no longer shown");
-        let names: Vec<String> =
-            fs::read_dir(at).expect("list").map(|e| e.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+        assert!(
+            fs::symlink_metadata(at.join("d")).is_err(),
+            "a file that went is no longer shown"
+        );
+        let names: Vec<String> = fs::read_dir(at)
+            .expect("list")
+            .map(|e| e.expect("entry").file_name().to_string_lossy().into_owned())
+            .collect();
         assert_eq!(names.len(), 3, "the old version is gone: {names:?}");
     }
 }

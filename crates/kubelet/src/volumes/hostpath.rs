@@ -19,9 +19,18 @@ pub(crate) fn prepare(path: &Path, kind: &str) -> Result<(), String> {
         _ => {}
     }
     let found = fs::metadata(path).ok().map(|m| m.file_type());
-    let wrong = |what: &str| format!("hostPath type check failed: {} is not a {what}", path.display());
+    let wrong = |what: &str| {
+        format!(
+            "hostPath type check failed: {} is not a {what}",
+            path.display()
+        )
+    };
     let demand = |holds: fn(&fs::FileType) -> bool, what: &str| {
-        if found.as_ref().is_some_and(holds) { Ok(()) } else { Err(wrong(what)) }
+        if found.as_ref().is_some_and(holds) {
+            Ok(())
+        } else {
+            Err(wrong(what))
+        }
     };
     match kind {
         "DirectoryOrCreate" | "Directory" => demand(fs::FileType::is_dir, "directory"),
@@ -44,10 +53,19 @@ mod tests {
         let dir = tempfile::tempdir().expect("directory");
         let at = |name: &str| dir.path().join(name);
         prepare(&at("a/b"), "DirectoryOrCreate").expect("made");
-        assert_eq!(fs::metadata(at("a/b")).expect("there").permissions().mode() & 0o777, 0o755);
+        assert_eq!(
+            fs::metadata(at("a/b")).expect("there").permissions().mode() & 0o777,
+            0o755
+        );
         prepare(&at("a/f"), "FileOrCreate").expect("made");
         let error = prepare(&at("a/f"), "Directory").expect_err("a file");
-        assert_eq!(error, format!("hostPath type check failed: {} is not a directory", at("a/f").display()));
+        assert_eq!(
+            error,
+            format!(
+                "hostPath type check failed: {} is not a directory",
+                at("a/f").display()
+            )
+        );
         assert!(prepare(&at("none"), "File").is_err());
         assert!(!at("none").exists());
         prepare(&at("plain"), "").expect("made");

@@ -15,7 +15,14 @@ pub(super) fn mount_tmpfs(dir: &Path, size: Option<i64>, mode: u32) -> io::Resul
     let size = size.map(|s| format!(",size={s}")).unwrap_or_default();
     let options = format!("mode={mode:o}{size}");
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("tmpfs"), dir, Some("tmpfs"), flags, Some(options.as_str())).map_err(io::Error::from)
+    mount(
+        Some("tmpfs"),
+        dir,
+        Some("tmpfs"),
+        flags,
+        Some(options.as_str()),
+    )
+    .map_err(io::Error::from)
 }
 
 /// Unmounts everything below `dir`, so that its removal cannot reach into something mounted there.
@@ -31,7 +38,10 @@ pub(crate) fn unmount_below(dir: &Path) -> io::Result<()> {
 
 fn mounts_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let table = fs::read_to_string("/proc/self/mountinfo")?;
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(|p| PathBuf::from(unescape(p)));
+    let points = table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(|p| PathBuf::from(unescape(p)));
     Ok(points.filter(|p| p.starts_with(dir)).collect())
 }
 
@@ -40,7 +50,10 @@ fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        let octal = tail.get(..3).filter(|_| *first == b'\\').and_then(|d| std::str::from_utf8(d).ok());
+        let octal = tail
+            .get(..3)
+            .filter(|_| *first == b'\\')
+            .and_then(|d| std::str::from_utf8(d).ok());
         if let Some(byte) = octal.and_then(|d| u8::from_str_radix(d, 8).ok()) {
             bytes.push(byte);
             rest = &tail[3..];

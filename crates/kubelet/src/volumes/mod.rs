@@ -37,7 +37,10 @@ impl PodDir {
     /// One of the pod's own volumes. The kind is in the path, as upstream has it, so that a volume whose kind
     /// changed under the same pod name never finds the other's content.
     pub(crate) fn volume(&self, kind: &str, name: &str) -> PathBuf {
-        self.0.join("volumes").join(format!("kubernetes.io~{kind}")).join(name)
+        self.0
+            .join("volumes")
+            .join(format!("kubernetes.io~{kind}"))
+            .join(name)
     }
 
     /// The files of `/etc`.
@@ -47,6 +50,9 @@ impl PodDir {
 
     /// What a container leaves as its last words (L-16).
     pub(crate) fn termination_message(&self, container: &str, attempt: u32) -> PathBuf {
-        self.0.join("containers").join(container).join(format!("{attempt}.termination"))
+        self.0
+            .join("containers")
+            .join(container)
+            .join(format!("{attempt}.termination"))
     }
 }

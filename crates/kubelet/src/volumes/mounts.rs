@@ -21,7 +21,12 @@ pub(crate) fn container_mounts(
         let volume = volumes
             .get(&asked.name)
             .ok_or_else(|| ConfigError::Mount(format!("volume {} is not set up", asked.name)))?;
-        let lookup = |name: &str| env.iter().rev().find(|(k, _)| k == name).map(|(_, v)| v.clone());
+        let lookup = |name: &str| {
+            env.iter()
+                .rev()
+                .find(|(k, _)| k == name)
+                .map(|(_, v)| v.clone())
+        };
         let sub = match (&asked.sub_path_expr, &asked.sub_path) {
             (Some(text), _) if !text.is_empty() => Some(expand(text, lookup)),
             (_, Some(text)) if !text.is_empty() => Some(text.clone()),

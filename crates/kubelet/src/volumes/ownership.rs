@@ -7,7 +7,12 @@ use std::path::Path;
 
 /// Makes everything below `dir` belong to `group`, writable by it unless `read_only`; new files inherit the group.
 /// With `only_if_root_differs`, a directory that belongs to the group already is taken as done.
-pub(super) fn give_to_group(dir: &Path, group: u32, read_only: bool, only_if_root_differs: bool) -> io::Result<()> {
+pub(super) fn give_to_group(
+    dir: &Path,
+    group: u32,
+    read_only: bool,
+    only_if_root_differs: bool,
+) -> io::Result<()> {
     let root = fs::metadata(dir)?;
     if only_if_root_differs && root.gid() == group && root.permissions().mode() & 0o2000 != 0 {
         return Ok(());
@@ -49,9 +54,20 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), root.join("link")).expect("link");
         give_to_group(&root, 4321, false, false).expect("needs root");
         for path in ["", "d", "d/f"] {
-            assert_eq!(fs::metadata(root.join(path)).expect(path).gid(), 4321, "{path}");
+            assert_eq!(
+                fs::metadata(root.join(path)).expect(path).gid(),
+                4321,
+                "{path}"
+            );
         }
-        assert_eq!(fs::metadata(root.join("d")).expect("d").permissions().mode() & 0o2070, 0o2070);
+        assert_eq!(
+            fs::metadata(root.join("d"))
+                .expect("d")
+                .permissions()
+                .mode()
+                & 0o2070,
+            0o2070
+        );
         assert_ne!(fs::metadata(outside.path()).expect("outside").gid(), 4321);
     }
 }

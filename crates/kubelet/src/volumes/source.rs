@@ -21,7 +21,10 @@ pub(crate) enum Source<'a> {
 
 /// The source of `volume`; one without any is an empty directory, as the API defaults it.
 pub(crate) fn source(volume: &Volume) -> Source<'_> {
-    const EMPTY: &EmptyDirVolumeSource = &EmptyDirVolumeSource { medium: None, size_limit: None };
+    const EMPTY: &EmptyDirVolumeSource = &EmptyDirVolumeSource {
+        medium: None,
+        size_limit: None,
+    };
     if let Some(source) = &volume.empty_dir {
         Source::EmptyDir(source)
     } else if let Some(source) = &volume.host_path {
@@ -38,7 +41,9 @@ pub(crate) fn source(volume: &Volume) -> Source<'_> {
         Source::Claim(source)
     } else {
         let object = serde_json::to_value(volume).unwrap_or_default();
-        let kind = object.as_object().and_then(|o| o.keys().find(|k| *k != "name").cloned());
+        let kind = object
+            .as_object()
+            .and_then(|o| o.keys().find(|k| *k != "name").cloned());
         kind.map_or(Source::EmptyDir(EMPTY), Source::Unsupported)
     }
 }

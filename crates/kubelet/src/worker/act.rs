@@ -17,14 +17,27 @@ use crate::status::Addresses;
 use crate::volumes::{self, Setup, VolumeError};
 
 impl Worker {
-    pub(super) async fn act(&mut self, pod: Option<&Arc<Pod>>, action: Action) -> Result<(), ActError> {
+    pub(super) async fn act(
+        &mut self,
+        pod: Option<&Arc<Pod>>,
+        action: Action,
+    ) -> Result<(), ActError> {
         match (action, pod) {
-            (Action::Stop { id, container, deadline, why }, pod) => {
+            (
+                Action::Stop {
+                    id,
+                    container,
+                    deadline,
+                    why,
+                },
+                pod,
+            ) => {
                 self.stop(pod.map(AsRef::as_ref), id, &container, deadline, &why);
                 Ok(())
             }
             (Action::StopSandbox(id), _) => self.stop_sandbox(id).await,
-            (Action::RemoveSandbox(id), _) => match self.node.runtime.remove_pod_sandbox(&id).await {
+            (Action::RemoveSandbox(id), _) => match self.node.runtime.remove_pod_sandbox(&id).await
+            {
                 Ok(()) | Err(RuntimeError::SandboxNotFound(_)) => Ok(()),
                 Err(e) => Err(ActError::RemoveSandbox(e.to_string())),
             },
@@ -35,21 +48,41 @@ impl Worker {
             (Action::CleanUp, _) => self.clean_up().await,
             (Action::Finish, pod) => self.finish(pod.map(AsRef::as_ref)).await,
             (Action::SetUpVolumes, Some(pod)) => self.set_up_volumes(pod).await,
-            (Action::StartSandbox { attempt, replaces }, Some(pod)) => self.start_sandbox(pod, attempt, replaces).await,
-            (Action::AttachNetwork(id), Some(pod)) => self.attach_network(pod, &id).await,
-            (Action::Start { container, attempt, after }, Some(pod)) => {
-                self.start(pod, &container, attempt, after.is_some()).await
+            (Action::StartSandbox { attempt, replaces }, Some(pod)) => {
+                self.start_sandbox(pod, attempt, replaces).await
             }
+            (Action::AttachNetwork(id), Some(pod)) => self.attach_network(pod, &id).await,
+            (
+                Action::Start {
+                    container,
+                    attempt,
+                    after,
+                },
+                Some(pod),
+            ) => self.start(pod, &container, attempt, after.is_some()).await,
             // A pod that is not known has only remains, and a plan for those starts nothing.
             (_, None) => Ok(()),
         }
     }
 
     async fn set_up_volumes(&mut self, pod: &Pod) -> Result<(), ActError> {
-        let addresses = Addresses { host: self.node.ip.to_string(), pod: None };
-        let facts = Facts { pod, addresses: &addresses, allocatable: &self.node.capacity.allocatable };
+        let addresses = Addresses {
+            host: self.node.ip.to_string(),
+            pod: None,
+        };
+        let facts = Facts {
+            pod,
+            addresses: &addresses,
+            allocatable: &self.node.capacity.allocatable,
+        };
         let version = Timestamp::now().as_nanosecond().to_string();
-        let setup = Setup { client: &self.node.client, dir: &self.dir, pod, facts: &facts, version };
+        let setup = Setup {
+            client: &self.node.client,
+            dir: &self.dir,
+            pod,
+            facts: &facts,
+            version,
+        };
         match setup.run().await {
             Ok(ready) => {
                 self.memory.ready_volumes = ready;
@@ -60,7 +93,9 @@ impl Worker {
             Err((volume, error)) => {
                 let message = match &error {
                     VolumeError::NoPath(_) => {
-                        format!("MountVolume.NewMounter initialization failed for volume \"{volume}\" : {error}")
+                        format!(
+                            "MountVolume.NewMounter initialization failed for volume \"{volume}\" : {error}"
+                        )
                     }
                     _ => format!("MountVolume.SetUp failed for volume \"{volume}\" : {error}"),
                 };
@@ -71,16 +106,26 @@ impl Worker {
         }
     }
 
-    async fn start_sandbox(&mut self, pod: &Pod, attempt: u32, replaces: bool) -> Result<(), ActError> {
+    async fn start_sandbox(
+        &mut self,
+        pod: &Pod,
+        attempt: u32,
+        replaces: bool,
+    ) -> Result<(), ActError> {
         if replaces {
             let message = "Pod sandbox changed, it will be killed and re-created.";
-            self.node.event(pod, None, Normal, "SandboxChanged", message);
+            self.node
+                .event(pod, None, Normal, "SandboxChanged", message);
         }
         let domain = &self.node.dns.domain;
         let made = match (spec::hostname(pod, domain), spec::fqdn(pod, domain)) {
             (Some(hostname), _) => {
                 let config = self.sandbox_config(pod, attempt, hostname);
-                self.node.runtime.run_pod_sandbox(config).await.map_err(|e| e.to_string())
+                self.node
+                    .runtime
+                    .run_pod_sandbox(config)
+                    .await
+                    .map_err(|e| e.to_string())
             }
             (None, full) => Err(format!(
                 "Failed to construct FQDN from pod hostname and cluster domain, FQDN {} is too long (64 characters is the max, {} characters requested)",
@@ -99,7 +144,8 @@ impl Worker {
             Err(message) => {
                 self.memory.sandbox = self.memory.step_failed("sandbox");
                 let message = format!("Failed to create pod sandbox: {message}");
-                self.node.event(pod, None, Warning, "FailedCreatePodSandBox", &message);
+                self.node
+                    .event(pod, None, Warning, "FailedCreatePodSandBox", &message);
                 Err(ActError::Told("sandbox"))
             }
         }
@@ -107,7 +153,10 @@ impl Worker {
 
     fn sandbox_config(&self, pod: &Pod, attempt: u32, hostname: String) -> PodSandboxConfig {
         let spec = spec::spec_of(pod);
-        let sysctls = spec.security_context.as_ref().and_then(|c| c.sysctls.as_ref());
+        let sysctls = spec
+            .security_context
+            .as_ref()
+            .and_then(|c| c.sysctls.as_ref());
         PodSandboxConfig {
             namespace: self.name.namespace.clone(),
             name: self.name.name.clone(),
@@ -116,7 +165,11 @@ impl Worker {
             hostname,
             host_network: spec::is_host_network(&spec),
             log_directory: self.node.log_directory(&self.name, self.uid.as_str()),
-            sysctls: sysctls.into_iter().flatten().map(|s| (s.name.clone(), s.value.clone())).collect(),
+            sysctls: sysctls
+                .into_iter()
+                .flatten()
+                .map(|s| (s.name.clone(), s.value.clone()))
+                .collect(),
             annotations: std::collections::BTreeMap::new(),
         }
     }
@@ -137,7 +190,8 @@ impl Worker {
             Err(error) => {
                 self.memory.network = self.memory.step_failed("network");
                 let message = format!("Failed to create pod sandbox: network: {error}");
-                self.node.event(pod, None, Warning, "FailedCreatePodSandBox", &message);
+                self.node
+                    .event(pod, None, Warning, "FailedCreatePodSandBox", &message);
                 Err(ActError::Told("network"))
             }
         }
@@ -149,7 +203,11 @@ impl Worker {
             Ok(()) | Err(RuntimeError::SandboxNotFound(_)) => {}
             Err(e) => return Err(ActError::StopSandbox(e.to_string())),
         }
-        self.node.network.detach(id.as_str()).await.map_err(|e| ActError::StopSandbox(e.to_string()))?;
+        self.node
+            .network
+            .detach(id.as_str())
+            .await
+            .map_err(|e| ActError::StopSandbox(e.to_string()))?;
         self.memory.stopped.insert(id);
         self.memory.network = Step::Due;
         Ok(())

@@ -20,13 +20,25 @@ pub(super) struct Fetched {
 
 impl Worker {
     pub(super) async fn fetch(&self, container: &Container) -> Result<Fetched, kube::Error> {
-        let References { config_maps, secrets } = references(container);
-        Ok(Fetched { config_maps: self.all(config_maps).await?, secrets: self.all(secrets).await? })
+        let References {
+            config_maps,
+            secrets,
+        } = references(container);
+        Ok(Fetched {
+            config_maps: self.all(config_maps).await?,
+            secrets: self.all(secrets).await?,
+        })
     }
 
-    async fn all<K>(&self, names: impl IntoIterator<Item = String>) -> Result<BTreeMap<String, K>, kube::Error>
+    async fn all<K>(
+        &self,
+        names: impl IntoIterator<Item = String>,
+    ) -> Result<BTreeMap<String, K>, kube::Error>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug,
     {
         let api: Api<K> = Api::namespaced(self.node.client.clone(), &self.name.namespace);
         let mut found = BTreeMap::new();
@@ -40,13 +52,25 @@ impl Worker {
 
     /// The variables of the services that the pod may know of (N-43): the API's always, its neighbours' if wanted.
     pub(super) fn service_environment(&self, pod: &Pod) -> Vec<(String, String)> {
-        let links = pod.spec.as_ref().and_then(|s| s.enable_service_links).unwrap_or(true);
-        let mut services: Vec<_> = self.node.services.get(Some("default"), "kubernetes").into_iter().collect();
+        let links = pod
+            .spec
+            .as_ref()
+            .and_then(|s| s.enable_service_links)
+            .unwrap_or(true);
+        let mut services: Vec<_> = self
+            .node
+            .services
+            .get(Some("default"), "kubernetes")
+            .into_iter()
+            .collect();
         if links {
             let mut own = self.node.services.in_namespace(&self.name.namespace);
             own.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
             services.extend(own);
         }
-        services.iter().flat_map(|s: &std::sync::Arc<Service>| service_variables(s)).collect()
+        services
+            .iter()
+            .flat_map(|s: &std::sync::Arc<Service>| service_variables(s))
+            .collect()
     }
 }

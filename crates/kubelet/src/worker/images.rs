@@ -26,7 +26,11 @@ pub(super) enum Available {
 
 impl Worker {
     /// Makes sure that the image is there, or on its way. The error is a waiting reason and message.
-    pub(super) fn image(&mut self, pod: &Pod, container: &Container) -> Result<Available, (&'static str, String)> {
+    pub(super) fn image(
+        &mut self,
+        pod: &Pod,
+        container: &Container,
+    ) -> Result<Available, (&'static str, String)> {
         let image = container.image.clone().unwrap_or_default();
         let name = ImageName::parse(&image).map_err(|error| {
             let message =
@@ -34,23 +38,39 @@ impl Worker {
             self.node.event(pod, Some(&container.name), Warning, "InspectFailed", &message);
             ("InvalidImageName", message)
         })?;
-        let policy = container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
+        let policy = container
+            .image_pull_policy
+            .as_deref()
+            .unwrap_or("IfNotPresent");
         let present = match self.node.runtime.images().resolve(&image) {
             Ok(present) => present.is_some(),
-            Err(error) => return Err(("ImageInspectError", format!("Failed to inspect image \"{image}\": {error}"))),
+            Err(error) => {
+                return Err((
+                    "ImageInspectError",
+                    format!("Failed to inspect image \"{image}\": {error}"),
+                ));
+            }
         };
         let pulled = self.memory.pulled.remove(&container.name);
         match (policy, present) {
             ("Never", false) => {
-                let message = format!("Container image \"{image}\" is not present with pull policy of Never");
-                self.node.event(pod, Some(&container.name), Warning, "ErrImageNeverPull", &message);
+                let message =
+                    format!("Container image \"{image}\" is not present with pull policy of Never");
+                self.node.event(
+                    pod,
+                    Some(&container.name),
+                    Warning,
+                    "ErrImageNeverPull",
+                    &message,
+                );
                 Err(("ErrImageNeverPull", message))
             }
             ("Always", true) if !pulled => Ok(self.pull(pod, container, image)),
             (_, true) => {
                 if !pulled {
                     let message = format!("Container image \"{image}\" already present on machine");
-                    self.node.event(pod, Some(&container.name), Normal, "Pulled", &message);
+                    self.node
+                        .event(pod, Some(&container.name), Normal, "Pulled", &message);
                 }
                 Ok(Available::Yes(name.to_string()))
             }
@@ -60,16 +80,32 @@ impl Worker {
 
     fn pull(&mut self, pod: &Pod, container: &Container, image: String) -> Available {
         let name = container.name.clone();
-        self.node.event(pod, Some(&name), Normal, "Pulling", &format!("Pulling image \"{image}\""));
+        self.node.event(
+            pod,
+            Some(&name),
+            Normal,
+            "Pulling",
+            &format!("Pulling image \"{image}\""),
+        );
         self.memory.starts.insert(name.clone(), Start::Pulling);
         let images = self.node.runtime.images().clone();
         self.tasks.spawn(async move {
             let began = Instant::now();
-            let result = match images.pull(&image, &PullOptions::default(), &mut |_| {}).await {
-                Ok(pulled) => Ok(Pulled { size: pulled.size, seconds: began.elapsed().as_secs_f64() }),
+            let result = match images
+                .pull(&image, &PullOptions::default(), &mut |_| {})
+                .await
+            {
+                Ok(pulled) => Ok(Pulled {
+                    size: pulled.size,
+                    seconds: began.elapsed().as_secs_f64(),
+                }),
                 Err(error) => Err(error.to_string()),
             };
-            TaskEnd::Pulled { container: name, image, result }
+            TaskEnd::Pulled {
+                container: name,
+                image,
+                result,
+            }
         });
         Available::Pulling
     }
@@ -92,10 +128,20 @@ impl Worker {
                 self.memory.start_failures.remove(container);
             }
             Err(error) => {
-                event(Warning, "Failed", &format!("Failed to pull image \"{image}\": {error}"));
+                event(
+                    Warning,
+                    "Failed",
+                    &format!("Failed to pull image \"{image}\": {error}"),
+                );
                 event(Warning, "Failed", "Error: ErrImagePull");
                 let message = format!("failed to pull image \"{image}\": {error}");
-                self.start_failed(container, "ErrImagePull", message, Schedule::CRASH, Timestamp::now());
+                self.start_failed(
+                    container,
+                    "ErrImagePull",
+                    message,
+                    Schedule::CRASH,
+                    Timestamp::now(),
+                );
             }
         }
     }

@@ -61,7 +61,10 @@ pub(super) enum ActError {
     #[error("remove container: {0}")]
     RemoveContainer(String),
     #[error("clean up {path}: {source}")]
-    CleanUp { path: String, source: std::io::Error },
+    CleanUp {
+        path: String,
+        source: std::io::Error,
+    },
     #[error("remove the pod from the API: {0}")]
     Delete(String),
     /// The step keeps its own time of retry and has told of its failure.
@@ -73,7 +76,9 @@ impl Memory {
     /// The newer of what the registry has and what this worker wrote.
     pub(super) fn newest(&self, known: Option<&Arc<Pod>>) -> Option<Arc<Pod>> {
         match (known, &self.written) {
-            (Some(known), Some(written)) if revision(written) > revision(known) => Some(written.clone()),
+            (Some(known), Some(written)) if revision(written) > revision(known) => {
+                Some(written.clone())
+            }
             (known, _) => known.cloned(),
         }
     }
@@ -100,7 +105,9 @@ impl Memory {
     pub(super) fn step_failed(&mut self, step: &'static str) -> Step {
         let failures = self.step_failures.entry(step).or_default();
         *failures += 1;
-        Step::Failed { retry_at: Timestamp::now() + Schedule::STEP.delay(*failures) }
+        Step::Failed {
+            retry_at: Timestamp::now() + Schedule::STEP.delay(*failures),
+        }
     }
 
     /// Notes that an action failed, and says when to go on; `None` if its step knows that itself.
@@ -123,5 +130,9 @@ impl Memory {
 }
 
 fn revision(pod: &Pod) -> u64 {
-    pod.metadata.resource_version.as_deref().and_then(|r| r.parse().ok()).unwrap_or(0)
+    pod.metadata
+        .resource_version
+        .as_deref()
+        .and_then(|r| r.parse().ok())
+        .unwrap_or(0)
 }

@@ -18,7 +18,11 @@ const MOST_LOG_LINES: usize = 80;
 pub(super) fn last_words(asked: &Container, ended: &ContainerStatus, path: &Path) -> String {
     let own = read_start(path);
     let fallback = asked.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
-    if own.is_empty() && fallback && exit_code(ended) != 0 { log_end(&ended.log_path) } else { own }
+    if own.is_empty() && fallback && exit_code(ended) != 0 {
+        log_end(&ended.log_path)
+    } else {
+        own
+    }
 }
 
 fn read_start(path: &Path) -> String {
@@ -32,7 +36,9 @@ fn read_start(path: &Path) -> String {
 }
 
 fn log_end(path: &Path) -> String {
-    let Ok(mut file) = File::open(path) else { return String::new() };
+    let Ok(mut file) = File::open(path) else {
+        return String::new();
+    };
     // Each line carries its time and stream; twice the bytes hold enough of them.
     let size = file.metadata().map_or(0, |m| m.len());
     let start = size.saturating_sub(4 * MOST_LOG_BYTES as u64 + 8192);
@@ -82,13 +88,22 @@ mod tests {
     fn l16_the_file_counts_cut_to_4096_bytes_and_logs_only_on_error_when_asked() {
         let dir = tempfile::tempdir().expect("directory");
         let (file, log) = (dir.path().join("message"), dir.path().join("0.log"));
-        std::fs::write(&log, "2026-01-01T00:00:00Z stdout F first\n2026-01-01T00:00:01Z stderr F last\n").expect("log");
+        std::fs::write(
+            &log,
+            "2026-01-01T00:00:00Z stdout F first\n2026-01-01T00:00:01Z stderr F last\n",
+        )
+        .expect("log");
         let plain = Container::default();
-        let fallback =
-            Container { termination_message_policy: Some("FallbackToLogsOnError".into()), ..Container::default() };
+        let fallback = Container {
+            termination_message_policy: Some("FallbackToLogsOnError".into()),
+            ..Container::default()
+        };
         assert_eq!(last_words(&plain, &ended(1, &log), &file), "");
         assert_eq!(last_words(&fallback, &ended(0, &log), &file), "");
-        assert_eq!(last_words(&fallback, &ended(1, &log), &file), "first\nlast\n");
+        assert_eq!(
+            last_words(&fallback, &ended(1, &log), &file),
+            "first\nlast\n"
+        );
         std::fs::write(&file, "x".repeat(5000)).expect("message");
         assert_eq!(last_words(&fallback, &ended(1, &log), &file).len(), 4096);
     }

@@ -79,9 +79,16 @@ pub(crate) struct Worker {
 /// What a task that the worker had started came to.
 pub(crate) enum TaskEnd {
     /// An image pull.
-    Pulled { container: String, image: String, result: Result<images::Pulled, String> },
+    Pulled {
+        container: String,
+        image: String,
+        result: Result<images::Pulled, String>,
+    },
     /// The stop of a container.
-    Stopped { container: plinth_runtime::ContainerId, result: Result<(), String> },
+    Stopped {
+        container: plinth_runtime::ContainerId,
+        result: Result<(), String>,
+    },
 }
 
 impl Worker {
@@ -95,13 +102,26 @@ impl Worker {
     ) -> Self {
         let dir = PodDir::new(&node.root, uid.as_str());
         let probes = Probes::new(wake.clone(), node.clone());
-        Self { node, neighbours, name, uid, desired, wake, tasks: JoinSet::new(), probes, dir, memory: Memory::default() }
+        Self {
+            node,
+            neighbours,
+            name,
+            uid,
+            desired,
+            wake,
+            tasks: JoinSet::new(),
+            probes,
+            dir,
+            memory: Memory::default(),
+        }
     }
 
     /// Works until the pod is gone from the API and this node, or until `shutdown`, which leaves its containers alone.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let span = info_span!("pod", name = %self.name, uid = %self.uid);
-        shutdown.run_until_cancelled(self.work().instrument(span)).await;
+        shutdown
+            .run_until_cancelled(self.work().instrument(span))
+            .await;
     }
 
     async fn work(mut self) {
@@ -123,7 +143,8 @@ impl Worker {
         let now = Timestamp::now();
         let plan = plan::plan(pod.as_deref(), &seen, now);
         if let Some(pod) = &pod {
-            self.probes.follow(pod, &seen, self.addresses(pod, &seen).pod.as_deref());
+            self.probes
+                .follow(pod, &seen, self.addresses(pod, &seen).pod.as_deref());
             self.announce(pod, &seen, &plan);
             // While there is work to do, the status would be stale before it is written; but the first word is
             // that the node has the pod.
@@ -136,11 +157,18 @@ impl Worker {
         for action in plan.actions {
             debug!(?action, "acting");
             if let Err(failure) = self.act(pod.as_ref(), action).await {
-                return self.memory.failed(&failure).map_or(Next::Again, |at| Next::Retry(Some(at)));
+                return self
+                    .memory
+                    .failed(&failure)
+                    .map_or(Next::Again, |at| Next::Retry(Some(at)));
             }
             self.memory.failures = 0;
         }
-        if idle { Next::Wait(earliest(plan.wake_at, self.memory.retry_report)) } else { Next::Again }
+        if idle {
+            Next::Wait(earliest(plan.wake_at, self.memory.retry_report))
+        } else {
+            Next::Again
+        }
     }
 
     async fn wait(&mut self, until: Option<Timestamp>) {
@@ -161,11 +189,16 @@ impl Worker {
 
     fn finished(&mut self, end: Result<TaskEnd, tokio::task::JoinError>) {
         match end {
-            Ok(TaskEnd::Pulled { container, image, result }) => self.pulled(&container, &image, result),
+            Ok(TaskEnd::Pulled {
+                container,
+                image,
+                result,
+            }) => self.pulled(&container, &image, result),
             Ok(TaskEnd::Stopped { container, result }) => self.stopped(&container, result),
             Err(error) => {
                 tracing::error!(%error, "a task of the pod died");
-                self.memory.forget_tasks(Timestamp::now() + Schedule::STEP.first);
+                self.memory
+                    .forget_tasks(Timestamp::now() + Schedule::STEP.first);
             }
         }
     }

@@ -29,7 +29,11 @@ impl Worker {
             return;
         };
         let params = PatchParams::default();
-        match self.pods().patch_status(&self.name.name, &params, &Patch::Merge(&patch)).await {
+        match self
+            .pods()
+            .patch_status(&self.name.name, &params, &Patch::Merge(&patch))
+            .await
+        {
             Ok(written) => {
                 self.memory.reported = true;
                 self.memory.wrote(written);
@@ -51,7 +55,8 @@ impl Worker {
         if let Some(message) = blocked
             && self.is_news("", &message)
         {
-            self.node.event(pod, None, Warning, "WaitingForPredecessor", &message);
+            self.node
+                .event(pod, None, Warning, "WaitingForPredecessor", &message);
         }
         let spec = spec::spec_of(pod);
         for (_, container) in spec::containers(&spec) {
@@ -65,18 +70,29 @@ impl Worker {
             }
             match waiting.reason.as_str() {
                 "CrashLoopBackOff" => {
-                    let PodName { namespace, name: pod_name } = &self.name;
+                    let PodName {
+                        namespace,
+                        name: pod_name,
+                    } = &self.name;
                     let message = format!(
                         "Back-off restarting failed container {name} in pod {pod_name}_{namespace}({})",
                         self.uid
                     );
-                    self.node.event(pod, Some(name), Warning, "BackOff", &message);
+                    self.node
+                        .event(pod, Some(name), Warning, "BackOff", &message);
                 }
                 "ImagePullBackOff" => {
                     let image = container.image.as_deref().unwrap_or_default();
                     let message = format!("Back-off pulling image \"{image}\"");
-                    self.node.event(pod, Some(name), Normal, "BackOff", &message);
-                    self.node.event(pod, Some(name), Warning, "Failed", "Error: ImagePullBackOff");
+                    self.node
+                        .event(pod, Some(name), Normal, "BackOff", &message);
+                    self.node.event(
+                        pod,
+                        Some(name),
+                        Warning,
+                        "Failed",
+                        "Error: ImagePullBackOff",
+                    );
                 }
                 _ => {}
             }
@@ -84,7 +100,11 @@ impl Worker {
     }
 
     fn is_news(&mut self, about: &str, message: &str) -> bool {
-        self.memory.announced.insert(about.to_owned(), message.to_owned()).as_deref() != Some(message)
+        self.memory
+            .announced
+            .insert(about.to_owned(), message.to_owned())
+            .as_deref()
+            != Some(message)
     }
 
     /// The final status, then the removal (L-32); only what has been deleted is removed, and only under its own UID.
@@ -100,7 +120,9 @@ impl Worker {
         let plan = plan::plan(Some(pod), &seen, now);
         self.report(pod, &seen, &plan, now).await;
         if !self.memory.reported || self.memory.retry_report.is_some() {
-            return Err(ActError::Delete("its final status could not be written".into()));
+            return Err(ActError::Delete(
+                "its final status could not be written".into(),
+            ));
         }
         self.delete(&desired).await
     }
@@ -109,7 +131,10 @@ impl Worker {
         debug_assert!(desired.pod.as_ref().is_some_and(|p| spec::is_deleting(p)));
         let params = DeleteParams {
             grace_period_seconds: Some(0),
-            preconditions: Some(Preconditions { uid: Some(self.uid.as_str().to_owned()), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: Some(self.uid.as_str().to_owned()),
+                resource_version: None,
+            }),
             ..DeleteParams::default()
         };
         match self.pods().delete(&self.name.name, &params).await {

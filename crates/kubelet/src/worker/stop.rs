@@ -28,14 +28,24 @@ impl Worker {
         let again = self.memory.stopping.insert(id.clone(), deadline).is_some();
         if let (Some(pod), false) = (pod, again) {
             let message = match why {
-                StopReason::PodEnds | StopReason::SandboxGone => format!("Stopping container {container}"),
-                StopReason::SpecChanged => format!("Container {container} definition changed, will be restarted"),
-                StopReason::Unhealthy(probe) => format!("Container {container} failed {probe} probe, will be restarted"),
+                StopReason::PodEnds | StopReason::SandboxGone => {
+                    format!("Stopping container {container}")
+                }
+                StopReason::SpecChanged => {
+                    format!("Container {container} definition changed, will be restarted")
+                }
+                StopReason::Unhealthy(probe) => {
+                    format!("Container {container} failed {probe} probe, will be restarted")
+                }
             };
-            self.node.event(pod, Some(container), Normal, "Killing", &message);
+            self.node
+                .event(pod, Some(container), Normal, "Killing", &message);
         }
         let spec = pod.map(spec::spec_of).unwrap_or_default();
-        let asked = spec::containers(&spec).map(|(_, c)| c).find(|c| c.name == container).cloned();
+        let asked = spec::containers(&spec)
+            .map(|(_, c)| c)
+            .find(|c| c.name == container)
+            .cloned();
         // A second, shorter stop overtakes the hook of the first; of a lost sandbox there is nobody to ask.
         let asked = asked.filter(|_| !again && *why != StopReason::SandboxGone);
         let ip = pod.and_then(|p| p.status.as_ref()?.pod_ip.as_deref()?.parse().ok());
@@ -45,16 +55,28 @@ impl Worker {
                 && let Err(error) = pre_stop(asked, ip, left(deadline, Timestamp::now())).await
             {
                 let message = format!("PreStopHook failed: {error}");
-                node.event(pod, Some(&asked.name), Warning, "FailedPreStopHook", &message);
+                node.event(
+                    pod,
+                    Some(&asked.name),
+                    Warning,
+                    "FailedPreStopHook",
+                    &message,
+                );
             }
-            let hooked = asked.as_ref().and_then(|c| c.lifecycle.as_ref()).is_some_and(|l| l.pre_stop.is_some());
+            let hooked = asked
+                .as_ref()
+                .and_then(|c| c.lifecycle.as_ref())
+                .is_some_and(|l| l.pre_stop.is_some());
             let least = if hooked { AFTER_HOOK } else { Duration::ZERO };
             let grace = left(deadline, Timestamp::now()).max(least);
             let result = match node.runtime.stop_container(&id, grace).await {
                 Ok(()) | Err(RuntimeError::ContainerNotFound(_)) => Ok(()),
                 Err(e) => Err(e.to_string()),
             };
-            TaskEnd::Stopped { container: id, result }
+            TaskEnd::Stopped {
+                container: id,
+                result,
+            }
         });
     }
 
@@ -67,7 +89,13 @@ impl Worker {
         tracing::warn!(%container, %error, "container could not be stopped");
         let pod = self.desired.borrow().pod.clone();
         if let Some(pod) = pod {
-            self.node.event(&pod, None, Warning, "FailedKillPod", &format!("error killing pod: {error}"));
+            self.node.event(
+                &pod,
+                None,
+                Warning,
+                "FailedKillPod",
+                &format!("error killing pod: {error}"),
+            );
         }
         // It counts as being stopped until then, so that the retry waits.
         self.memory.failures += 1;
@@ -75,14 +103,27 @@ impl Worker {
         let id = container.clone();
         self.tasks.spawn(async move {
             tokio::time::sleep(delay).await;
-            TaskEnd::Stopped { container: id, result: Ok(()) }
+            TaskEnd::Stopped {
+                container: id,
+                result: Ok(()),
+            }
         });
     }
 }
 
 /// Runs the hook within `limit`. Its failure never keeps the container from being stopped (L-14).
-async fn pre_stop(container: &Container, ip: Option<IpAddr>, limit: Duration) -> Result<(), String> {
-    let Some(Lifecycle { pre_stop: Some(hook), .. }) = &container.lifecycle else { return Ok(()) };
+async fn pre_stop(
+    container: &Container,
+    ip: Option<IpAddr>,
+    limit: Duration,
+) -> Result<(), String> {
+    let Some(Lifecycle {
+        pre_stop: Some(hook),
+        ..
+    }) = &container.lifecycle
+    else {
+        return Ok(());
+    };
     if let Some(sleep) = &hook.sleep {
         let asked = Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0));
         tokio::time::sleep(asked.min(limit)).await;
