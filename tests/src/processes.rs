@@ -7,6 +7,8 @@ use std::fs;
 pub struct Process {
     /// Its id, as seen from here.
     pub pid: u32,
+    /// The id of its parent.
+    pub parent: u32,
     /// When it started, in clock ticks since boot: with the id, this names a process for good.
     pub started: u64,
     /// Its command line, arguments separated by spaces.
@@ -23,9 +25,10 @@ impl Process {
         if *fields.first()? == "Z" {
             return None;
         }
+        let parent = fields.get(1)?.parse().ok()?;
         let started = fields.get(19)?.parse().ok()?;
         let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
-        Some(Self { pid, started, command })
+        Some(Self { pid, parent, started, command })
     }
 
     /// Whether exactly this process still runs.
@@ -34,7 +37,8 @@ impl Process {
     }
 }
 
-/// Every process whose command line contains `part`, by id.
+/// Every process whose command line contains `part`, by id. A child that still has its parent's command line,
+/// because it has not yet executed its own, does not count.
 pub fn processes(part: &str) -> Vec<Process> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut found: Vec<_> = entries
@@ -43,5 +47,7 @@ pub fn processes(part: &str) -> Vec<Process> {
         .filter(|process| process.command.contains(part))
         .collect();
     found.sort_by_key(|process| process.pid);
+    let ids: Vec<u32> = found.iter().map(|process| process.pid).collect();
+    found.retain(|process| !ids.contains(&process.parent));
     found
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -98,10 +98,23 @@ impl Shell {
         }
     }
 
-    /// Starts `line` and collects its lines until it is stopped.
-    pub fn background(&self, line: &str) -> Result<Background> {
+    /// Starts a `kubectl get --watch` and collects its lines until it is stopped. Returns once the server has
+    /// taken up the watch: `-v=6` makes kubectl tell of its requests on standard error.
+    pub fn watch(&self, line: &str) -> Result<Background> {
         println!("$ {line} &");
-        let mut child = self.command(&format!("exec {line}")).stdout(Stdio::piped()).spawn()?;
+        let mut command = self.command(&format!("exec {line} -v=6"));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let stderr = child.stderr.take().context("no errors to read")?;
+        let (sender, watching) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if line.contains("watch=true") {
+                    // Nobody listens any more after the first time.
+                    let _ = sender.send(());
+                }
+            }
+        });
+        watching.recv_timeout(Duration::from_secs(30)).with_context(|| format!("`{line}` does not watch"))?;
         let stdout = child.stdout.take().context("no output to read")?;
         let lines = Arc::new(Mutex::new(Vec::new()));
         let collected = Arc::clone(&lines);

@@ -46,13 +46,7 @@ pub(crate) fn run_inside(
     args: &[OsString],
     env: &[(OsString, OsString)],
 ) -> Result<i32, LabError> {
-    unshare(
-        CloneFlags::CLONE_NEWNET
-            | CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWPID
-            | CloneFlags::CLONE_NEWUTS,
-    )
-    .map_err(step("making namespaces (root is needed)"))?;
+    unshare(CloneFlags::CLONE_NEWPID).map_err(step("making a process namespace (root is needed)"))?;
     // SAFETY: the caller promises a single thread, so the child may run ordinary code.
     match unsafe { fork() }.map_err(step("forking"))? {
         ForkResult::Parent { child } => exit_code_of(child),
@@ -80,6 +74,9 @@ fn exit_code_of(child: Pid) -> Result<i32, LabError> {
 /// kills whatever is left in the namespace when this process ends.
 fn first_process(program: &Path, args: &[OsString], env: &[(OsString, OsString)]) -> Result<i32, LabError> {
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(step("tying the lab to its caller"))?;
+    // Here and not in the caller, which goes on to live in the host's.
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS)
+        .map_err(step("making namespaces"))?;
     private_mounts()?;
     mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>).map_err(step("mounting /proc"))?;
     loopback_up()?;

@@ -88,6 +88,9 @@ impl Cli {
 
 /// Log lines go to standard error; `PLINTH_LOG` takes filters such as `debug` or `plinth_kubelet=debug`.
 fn log(default: &str) {
-    let filter = EnvFilter::try_from_env("PLINTH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // hickory tells of every question at the level of our own rare messages.
+    let filter = EnvFilter::try_from_env("PLINTH_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("{default},hickory_server=warn")));
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 }

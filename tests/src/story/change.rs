@@ -8,7 +8,7 @@ impl Story {
     pub(super) fn roll_out_and_back(&self) -> Result<()> {
         heading("9. a new version, from the highest ordinal down, and back");
         self.shell.run("plinth image build -t kubia-stored:v2 --build-arg VERSION=v2 examples/kubia")?.ok()?;
-        let watch = self.shell.background("kubectl get po -w --output-watch-events")?;
+        let watch = self.shell.watch("kubectl get po -w --output-watch-events")?;
         self.shell
             .run("kubectl set image statefulset kubia kubia=kubia-stored:v2")?
             .ok()?
@@ -35,7 +35,7 @@ impl Story {
 
     pub(super) fn scale_up_and_down(&self) -> Result<()> {
         heading("10. five members, then two: up in order, down from the top, claims stay");
-        let watch = self.shell.background("kubectl get po -w --output-watch-events")?;
+        let watch = self.shell.watch("kubectl get po -w --output-watch-events")?;
         self.shell.run("kubectl scale statefulset kubia --replicas=5")?.ok()?.says("statefulset.apps/kubia scaled")?;
         self.rolled_out("kubia")?;
         self.shell.run("kubectl scale statefulset kubia --replicas=2")?.ok()?;
