@@ -34,6 +34,9 @@ pub trait ApiError {
     fn is_already_exists(&self) -> bool {
         self.status() == Some(StatusCode::AlreadyExists)
     }
+    /// 403, because the namespace is going away: nothing can be made there any more, and nothing is
+    /// wrong.
+    fn is_namespace_terminating(&self) -> bool;
     /// What the server said in its own words, else the error's text: fit for an event's message.
     fn text(&self) -> String;
 }
@@ -53,6 +56,17 @@ impl ApiError for Error {
             422 => StatusCode::Invalid,
             429 => StatusCode::TooManyRequests,
             other => StatusCode::Other(other),
+        })
+    }
+
+    fn is_namespace_terminating(&self) -> bool {
+        let Error::Api(status) = self else {
+            return false;
+        };
+        let details = status.details.as_ref();
+        details.is_some_and(|details| {
+            let mut causes = details.causes.iter();
+            causes.any(|cause| cause.reason == "NamespaceTerminating")
         })
     }
 

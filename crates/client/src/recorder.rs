@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use crate::error::{ApiError, StatusCode};
+use crate::error::ApiError;
 
 /// Events that may wait to be written; more are dropped and told in the log.
 const WAITING: usize = 1024;
@@ -124,10 +124,7 @@ impl Writer {
             let Err(error) = self.write(&told).await else {
                 continue;
             };
-            // A namespace that is going away takes no new objects: nothing is wrong.
-            if error.status() == Some(StatusCode::Forbidden)
-                || error.status() == Some(StatusCode::NotFound)
-            {
+            if error.is_namespace_terminating() || error.is_not_found() {
                 debug!(event = ?told.occurrence, %error, "event refused");
             } else {
                 warn!(event = ?told.occurrence, %error, "event not written");

@@ -338,7 +338,7 @@ fn same_for_pods(old: &Node, new: &Node) -> bool {
 /// the pod back.
 fn outrun(outcome: Result<(), ActError>) -> Result<(), ActError> {
     match outcome {
-        Err(error) if error.source.is_not_found() => {
+        Err(error) if error.source.is_not_found() || error.source.is_namespace_terminating() => {
             tracing::debug!(%error, "outrun");
             Ok(())
         }

@@ -49,6 +49,11 @@ impl ActError {
         matches!(self, Self::Api { source, .. } if source.is_already_exists())
     }
 
+    /// Nothing can be made in the set's namespace any more; the set itself is about to go.
+    pub(crate) fn is_namespace_terminating(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if source.is_namespace_terminating())
+    }
+
     fn is_conflict(&self) -> bool {
         matches!(self, Self::Api { source, .. } if source.is_conflict())
     }
@@ -137,7 +142,7 @@ impl Actor<'_> {
 
     /// A taken name and a lost race are no news to the user: they are retried (C-8, §12.8).
     fn tell_failure(&self, task: &Task, action: &Action, error: &ActError) {
-        if error.is_already_exists() || error.is_conflict() {
+        if error.is_already_exists() || error.is_conflict() || error.is_namespace_terminating() {
             return;
         }
         let (set, pod, text) = (self.set.name_any(), &task.pod, error.text());

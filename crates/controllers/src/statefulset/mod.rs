@@ -31,7 +31,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::ControllerRevision, core::v1::Pod};
 use plinth_client::{Recorder, WorkQueue, run_workers};
 use tokio::task::JoinSet;
-use tracing::error;
+use tracing::{debug, error};
 
 use self::{
     act::{ActError, Actor},
@@ -127,7 +127,13 @@ impl Controller {
             };
             // Also after a failure: the next plan must not repeat what did succeed (C-4).
             written.visible(&self.views).await;
-            outcome?;
+            match outcome {
+                Err(error) if error.is_namespace_terminating() => {
+                    debug!(set = %key, %error, "the namespace is going away");
+                    return Ok(());
+                }
+                other => other?,
+            }
             if let Plan::Sync(sync) = &plan
                 && let Some(delay) = sync.again_in
             {

@@ -2,7 +2,12 @@
 //! the kubelet.
 #![allow(dead_code)] // each test binary uses its own part
 
-use std::{fmt::Debug, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt::Debug,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -30,7 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Cluster {
     pub(crate) client: Client,
     pub(crate) volumes: PathBuf,
-    _controllers: AbortOnDropHandle<()>,
+    server: ApiServer,
+    controllers: (Informers, AbortOnDropHandle<()>),
     _directory: tempfile::TempDir,
 }
 
@@ -54,24 +60,23 @@ impl Cluster {
         })
         .await
         .expect("API server");
-        let client = |name: &str| Client::new(server.service(UserInfo::internal(name)), "default");
-        let context = Context {
-            informers: Informers::new(client("controllers")),
-            config: ControllersConfig {
-                local_path_base: volumes.clone(),
-                node_name: NODE.to_owned(),
-                cluster_ca_pem: "the authority".to_owned(),
-            },
-            shutdown: CancellationToken::new(),
-        };
         let cluster = Self {
-            client: client("test"),
+            client: Client::new(server.service(UserInfo::internal("test")), "default"),
+            controllers: controllers(&server, &volumes),
+            server,
             volumes,
-            _controllers: AbortOnDropHandle::new(tokio::spawn(plinth_controllers::run(context))),
             _directory: directory,
         };
         cluster.register_node().await;
         cluster
+    }
+
+    /// Breaks all controllers off wherever they are, and starts new ones that know nothing.
+    pub(crate) async fn crash_controllers(&mut self) {
+        let (informers, running) = &mut self.controllers;
+        running.abort();
+        informers.shutdown().await;
+        self.controllers = controllers(&self.server, &self.volumes);
     }
 
     async fn register_node(&self) {
@@ -141,6 +146,22 @@ impl Cluster {
     }
 }
 
+fn controllers(server: &ApiServer, volumes: &Path) -> (Informers, AbortOnDropHandle<()>) {
+    let client = Client::new(server.service(UserInfo::internal("controllers")), "default");
+    let informers = Informers::new(client);
+    let context = Context {
+        informers: informers.clone(),
+        config: ControllersConfig {
+            local_path_base: volumes.to_owned(),
+            node_name: NODE.to_owned(),
+            cluster_ca_pem: "the authority".to_owned(),
+        },
+        shutdown: CancellationToken::new(),
+    };
+    let running = tokio::spawn(plinth_controllers::run(context));
+    (informers, AbortOnDropHandle::new(running))
+}
+
 /// Nothing here speaks to a node.
 fn no_nodes() -> Arc<rustls::ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -174,11 +195,14 @@ pub(crate) async fn until<K>(
 ) where
     K: Clone + Debug + Send + DeserializeOwned + Resource + Serialize + 'static,
 {
-    let waiting = await_condition(api.clone(), name, |object: Option<&K>| condition(object));
-    match tokio::time::timeout(PATIENCE, waiting).await {
-        Ok(answer) => drop(answer.expect("watch")),
-        Err(_) => panic!("{name}: never {what}: {:#?}", api.get_opt(name).await),
+    let waiting = Box::pin(await_condition(api.clone(), name, |object: Option<&K>| {
+        condition(object)
+    }));
+    if let Ok(answer) = tokio::time::timeout(PATIENCE, waiting).await {
+        return drop(answer.expect("watch"));
     }
+    let last = Box::pin(api.get_opt(name)).await;
+    panic!("{name}: never {what}: {last:#?}");
 }
 
 /// Waits until an object is gone.
