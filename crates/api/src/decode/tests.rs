@@ -233,6 +233,26 @@ fn deep_nesting_is_refused() {
     let body = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let error = decode_as("", "ConfigMap", &body, FieldValidation::Warn).unwrap_err();
     assert!(error.contains("exceeded max depth"), "{error}");
+    let schema = schema_of("", "v1", "ConfigMap").unwrap();
+    for depth in [300, 1_900, 100_000] {
+        let lists = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let maps = format!("a: {}{}", "{b: ".repeat(depth), "}".repeat(depth));
+        let blocks: String = (0..depth.min(1_900))
+            .map(|level| format!("{}a:\n", " ".repeat(level)))
+            .collect();
+        for body in [lists, maps, blocks] {
+            let gvk = schema.gvk.unwrap();
+            let error = decode(
+                schema,
+                &gvk,
+                body.as_bytes(),
+                BodyFormat::Yaml,
+                FieldValidation::Warn,
+            )
+            .unwrap_err();
+            assert!(error.to_string().contains("yaml: "), "{error}");
+        }
+    }
 }
 
 #[test]
