@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use plinth_runtime::ContainerId;
 use support::{Node, log_text};
 
-const SCRIPT: &str = "cat /proc/self/cgroup; grep CapEff /proc/self/status; echo /sys/fs/cgroup/cgroup.*rocs; exec sleep 1000";
+const SCRIPT: &str = "cat /proc/self/cgroup; grep CapEff /proc/self/status; head -c 1 /tmp/disk 2>&1; echo /sys/fs/cgroup/cgroup.*rocs; exec sleep 1000";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_run_where_only_cgroup_v2_is_mounted() {
@@ -57,6 +57,11 @@ async fn pods_run_where_only_cgroup_v2_is_mounted() {
     assert!(
         lines.contains(&"CapEff:\t00000000a00425fb".to_owned()),
         "no device nodes without a guard: {lines:?}"
+    );
+    let refusal = "head: /tmp/disk: Permission denied".to_owned();
+    assert!(
+        lines.contains(&refusal),
+        "an image's devices do not open: {lines:?}"
     );
     assert_eq!(
         lines.last().map(String::as_str),

@@ -253,3 +253,58 @@ async fn after_a_reboot_pods_are_known_and_not_ready() {
     }
     node.assert_clean();
 }
+
+/// Whatever the moment, the next daemon finds a pod that it can run or remove.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_killed_while_it_starts_a_pod_leaves_nothing_that_cannot_be_removed() {
+    let mut node = Node::start().await;
+    node.without_daemon().await;
+    let base = node.directory.path().to_str().expect("UTF-8").to_owned();
+    for step in 0..12u64 {
+        let mut daemon = Command::new(support::shim_exe())
+            .arg("daemon")
+            .args([&node.config.root, &node.config.state])
+            .args([&node.config.cgroup_root, SCRIPT])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the daemon");
+        // A fault at another moment each time; nothing depends on which.
+        tokio::time::sleep(std::time::Duration::from_millis(step * step)).await;
+        daemon.kill().expect("kill -9");
+        daemon.wait().expect("wait");
+        node.reopen().await;
+        // What was created but not started, or not seen to start, is started like any other.
+        for container in node.runtime.containers().await {
+            if container.state == ContainerState::Created {
+                let ready = node
+                    .runtime
+                    .pod_sandboxes()
+                    .await
+                    .iter()
+                    .any(|pod| pod.ready);
+                let started = node.runtime.start_container(&container.id).await;
+                assert_eq!(started.is_ok(), ready, "{started:?}");
+            }
+        }
+        for pod in node.runtime.pod_sandboxes().await {
+            node.runtime
+                .remove_pod_sandbox(&pod.id)
+                .await
+                .expect("remove");
+        }
+        assert!(node.runtime.containers().await.is_empty());
+    }
+    // A shim that its daemon never heard of ends by itself.
+    let gone = async {
+        while !support::processes_of(&base).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, gone)
+        .await
+        .expect("no process is left");
+    support::kill_group(&node.config.cgroup_root);
+    std::fs::remove_dir_all(node.config.state.join("sandboxes")).expect("remove");
+    std::fs::create_dir(node.config.state.join("sandboxes")).expect("mkdir");
+    node.assert_clean();
+}

@@ -9,9 +9,17 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveM
 
 /// Mounts `lower` (top first) with `upper` over it at `target`. Changes the working directory on older kernels.
 ///
+/// Device nodes in it open only with `devices`: no image can bring a way to the host's disks.
+///
 /// Volatile: what is written dies with its container (or is archived before anyone relies on it), so nobody waits for
 /// the disk when it is unmounted.
-pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> io::Result<()> {
+pub(super) fn mount(
+    lower: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    target: &Path,
+    devices: bool,
+) -> io::Result<()> {
     for directory in [upper, work] {
         std::fs::create_dir_all(directory)?;
     }
@@ -21,7 +29,7 @@ pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path)
         match rustix::mount::fsconfig_set_string(&fs, "lowerdir+", layer.as_path()) {
             // Linux before 6.8 does not know layers one by one.
             Err(rustix::io::Errno::INVAL) if index == 0 => {
-                return mount_in_one_line(lower, upper, work, target);
+                return mount_in_one_line(lower, upper, work, target, devices);
             }
             other => other.map_err(|e| at(layer, e))?,
         }
@@ -30,8 +38,12 @@ pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path)
     rustix::mount::fsconfig_set_string(&fs, "workdir", work).map_err(|e| at(work, e))?;
     rustix::mount::fsconfig_set_flag(&fs, "volatile")?;
     rustix::mount::fsconfig_create(&fs)?;
-    let mount =
-        rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    let attributes = if devices {
+        MountAttrFlags::empty()
+    } else {
+        MountAttrFlags::MOUNT_ATTR_NODEV
+    };
+    let mount = rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
     rustix::mount::move_mount(
         &mount,
         "",
@@ -48,6 +60,7 @@ fn mount_in_one_line(
     upper: &Path,
     work: &Path,
     target: &Path,
+    devices: bool,
 ) -> io::Result<()> {
     let shared = shared_ancestor(lower);
     let mut options = b"lowerdir=".to_vec();
@@ -70,11 +83,16 @@ fn mount_in_one_line(
     }
     std::env::set_current_dir(&shared)?;
     let options = CString::new(options)?;
+    let flags = if devices {
+        MountFlags::empty()
+    } else {
+        MountFlags::NODEV
+    };
     rustix::mount::mount(
         "overlay",
         target,
         "overlay",
-        MountFlags::empty(),
+        flags,
         Some(options.as_c_str()),
     )?;
     Ok(())

@@ -12,7 +12,7 @@ use rustix::net::SendFlags;
 use super::container::{Container, Phase};
 use crate::cgroup::Cgroups;
 use crate::protocol::{self, Answer, Call, Message, Request};
-use crate::record::SandboxRecord;
+use crate::record::{EXIT_NOT_STARTED, SandboxRecord};
 use crate::types::ContainerId;
 
 /// A daemon that leaves this many bytes unread is cut off; it connects again and asks for the list.
@@ -52,8 +52,8 @@ pub(super) struct Server {
     listener: UnixListener,
     peers: BTreeMap<u32, Peer>,
     containers: BTreeMap<u32, Container>,
-    /// Who asked for a container's start.
-    starters: BTreeMap<u32, Ticket>,
+    /// Who asked for a container's start: perhaps one daemon, and after its end the next.
+    starters: BTreeMap<u32, Vec<Ticket>>,
     /// Who asked for the end of everything.
     closing: Option<Ticket>,
     next_slot: u32,
@@ -222,7 +222,8 @@ impl Server {
                     .collect(),
             )),
             Call::Start { container } => match self.start(ticket, &container) {
-                Ok(()) => return, // answered when it runs or cannot
+                Ok(Some(answer)) => Ok(answer),
+                Ok(None) => return, // answered when it runs or cannot
                 Err(reason) => Err(reason),
             },
             Call::Signal { container, signal } => match self.slot(&container) {
@@ -264,18 +265,32 @@ impl Server {
             .map(|(slot, _)| *slot)
     }
 
-    fn start(&mut self, ticket: Ticket, id: &ContainerId) -> Result<(), String> {
+    /// Begins a start, or joins one that an earlier daemon asked for.
+    fn start(&mut self, ticket: Ticket, id: &ContainerId) -> Result<Option<Answer>, String> {
         if self.closing.is_some() {
             return Err("the sandbox is being stopped".into());
         }
-        if self.slot(id).is_some() {
-            return Err(format!("container {id} was started before"));
+        let known = self.slot(id);
+        if let Some(container) = known.and_then(|slot| self.containers.get(&slot)) {
+            match container.phase {
+                Phase::Starting { .. } => {}
+                Phase::Ended if container.run.exit_code == Some(EXIT_NOT_STARTED) => {
+                    return Err(container.run.message.clone());
+                }
+                Phase::Running { .. } | Phase::Ended => return Ok(Some(Answer::Done)),
+            }
         }
-        let container = Container::begin(id, &self.record, &self.directory, &self.cgroups)?;
-        self.containers.insert(self.next_slot, container);
-        self.starters.insert(self.next_slot, ticket);
-        self.next_slot += 1;
-        Ok(())
+        let slot = if let Some(slot) = known {
+            slot
+        } else {
+            let container = Container::begin(id, &self.record, &self.directory, &self.cgroups)?;
+            let slot = self.next_slot;
+            self.next_slot += 1;
+            self.containers.insert(slot, container);
+            slot
+        };
+        self.starters.entry(slot).or_default().push(ticket);
+        Ok(None)
     }
 
     fn reported(&mut self, slot: u32) {
@@ -284,7 +299,7 @@ impl Server {
         };
         let outcome = container.take_report(&self.cgroups);
         self.changed(slot);
-        if let Some(ticket) = self.starters.remove(&slot) {
+        for ticket in self.starters.remove(&slot).unwrap_or_default() {
             self.answer(ticket, outcome.clone().map(|()| Answer::Done));
         }
         if outcome.is_err()

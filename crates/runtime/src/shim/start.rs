@@ -71,6 +71,7 @@ impl Bundle {
             &launch.upper_dir,
             &launch.work_dir,
             &rootfs,
+            launch.privileged,
         )
         .map_err(|e| format!("failed to mount the root file system: {e}"))
     }

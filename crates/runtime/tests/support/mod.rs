@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plinth_runtime::{
-    ContainerConfig, ContainerId, ContainerState, ContainerStatus, ImageConfig, ImageStore, PodSandbox,
-    PodSandboxConfig, Runtime, RuntimeConfig,
+    ContainerConfig, ContainerId, ContainerState, ContainerStatus, ImageConfig, ImageStore,
+    PodSandbox, PodSandboxConfig, Runtime, RuntimeConfig,
 };
 
 /// Everything that a test waits for happens within this time, or not at all.
@@ -31,19 +31,57 @@ pub(crate) fn make_rootfs(root: &Path) {
         fs::create_dir_all(root.join(directory)).expect("mkdir");
     }
     fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static is installed");
-    for applet in ["sh", "cat", "echo", "sleep", "id", "mount", "grep", "ls", "tail", "hostname", "seq", "ip", "dd", "mknod", "env", "touch", "kill", "head", "nslookup", "wc"] {
+    for applet in [
+        "sh", "cat", "echo", "sleep", "id", "mount", "grep", "ls", "tail", "hostname", "seq", "ip",
+        "dd", "mknod", "env", "touch", "kill", "head", "nslookup", "wc",
+    ] {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).expect("symlink");
     }
-    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1001::/home/node:/bin/sh\n").expect("write");
-    fs::write(root.join("etc/group"), "root:x:0:\nnode:x:1001:\nvideo:x:44:node\n").expect("write");
-    fs::write(root.join("bin/script-without-interpreter"), "#!/no/such/shell\n").expect("write");
+    fs::write(
+        root.join("etc/passwd"),
+        "root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1001::/home/node:/bin/sh\n",
+    )
+    .expect("write");
+    fs::write(
+        root.join("etc/group"),
+        "root:x:0:\nnode:x:1001:\nvideo:x:44:node\n",
+    )
+    .expect("write");
+    fs::write(
+        root.join("bin/script-without-interpreter"),
+        "#!/no/such/shell\n",
+    )
+    .expect("write");
+    make_disk(&root.join("tmp/disk"));
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(root.join("bin/script-without-interpreter"), mode).expect("chmod");
 }
 
+/// A device node of a disk, as a hostile image may contain it.
+pub(crate) fn make_disk(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+    let disk = fs::read_to_string("/proc/partitions").expect("partitions");
+    let numbers: Vec<u32> = disk
+        .lines()
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+        .collect();
+    let number = makedev(*numbers.first().expect("a disk"), 0);
+    mknodat(
+        CWD,
+        path,
+        FileType::BlockDevice,
+        Mode::from_raw_mode(0o666),
+        number,
+    )
+    .expect("mknod");
+}
+
 impl Node {
     pub(crate) async fn start() -> Self {
-        let directory = tempfile::Builder::new().prefix("plinth-runtime-").tempdir().expect("tempdir");
+        let directory = tempfile::Builder::new()
+            .prefix("plinth-runtime-")
+            .tempdir()
+            .expect("tempdir");
         let base = directory.path();
         let rootfs = base.join("rootfs");
         make_rootfs(&rootfs);
@@ -55,15 +93,26 @@ impl Node {
         };
         fs::create_dir_all(&config.root).expect("mkdir");
         let images = ImageStore::open(&config.root).expect("image store");
-        let image = ImageConfig { cmd: vec!["/bin/sh".into()], ..ImageConfig::default() };
-        images.import_rootfs_directory("busybox", &rootfs, &image).expect("import");
+        let image = ImageConfig {
+            cmd: vec!["/bin/sh".into()],
+            ..ImageConfig::default()
+        };
+        images
+            .import_rootfs_directory("busybox", &rootfs, &image)
+            .expect("import");
         let runtime = Runtime::open(config.clone()).await.expect("open");
-        Self { directory, config, runtime }
+        Self {
+            directory,
+            config,
+            runtime,
+        }
     }
 
     /// Another daemon on the same directories.
     pub(crate) async fn reopen(&mut self) {
-        self.runtime = Runtime::open(self.config.clone()).await.expect("open again");
+        self.runtime = Runtime::open(self.config.clone())
+            .await
+            .expect("open again");
     }
 
     /// Until [`Self::reopen`], no daemon knows this node's pods.
@@ -89,12 +138,19 @@ impl Node {
     }
 
     pub(crate) async fn pod(&self, name: &str) -> PodSandbox {
-        self.runtime.run_pod_sandbox(self.pod_config(name)).await.expect("run the sandbox")
+        self.runtime
+            .run_pod_sandbox(self.pod_config(name))
+            .await
+            .expect("run the sandbox")
     }
 
     /// Creates and starts a container.
     pub(crate) async fn run(&self, pod: &PodSandbox, config: ContainerConfig) -> ContainerId {
-        let id = self.runtime.create_container(&pod.id, config).await.expect("create");
+        let id = self
+            .runtime
+            .create_container(&pod.id, config)
+            .await
+            .expect("create");
         self.runtime.start_container(&id).await.expect("start");
         id
     }
@@ -115,7 +171,9 @@ impl Node {
                 events.recv().await.expect("an event");
             }
         };
-        tokio::time::timeout(DEADLINE, wait).await.expect("the container changes its state")
+        tokio::time::timeout(DEADLINE, wait)
+            .await
+            .expect("the container changes its state")
     }
 
     /// Runs a container to its end.
@@ -139,7 +197,9 @@ impl Node {
             let group = hierarchy.join(self.config.cgroup_root.trim_start_matches('/'));
             assert!(!group.exists(), "{} is left", group.display());
         }
-        let left: Vec<_> = fs::read_dir(self.config.state.join("sandboxes")).expect("state").collect();
+        let left: Vec<_> = fs::read_dir(self.config.state.join("sandboxes"))
+            .expect("state")
+            .collect();
         assert!(left.is_empty(), "{left:?}");
         assert_eq!(processes_of(base), Vec::<String>::new());
     }
@@ -160,9 +220,15 @@ pub(crate) fn kill_group(group: &str) {
 }
 
 fn kill_directory(directory: &Path) {
-    for pid in fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default().lines() {
+    for pid in fs::read_to_string(directory.join("cgroup.procs"))
+        .unwrap_or_default()
+        .lines()
+    {
         if let Ok(pid) = pid.parse::<i32>() {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(pid),
+                nix::sys::signal::Signal::SIGKILL,
+            );
         }
     }
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -187,7 +253,12 @@ pub(crate) fn cgroup_mounts() -> Vec<PathBuf> {
 pub(crate) fn processes_of(text: &str) -> Vec<String> {
     let processes = fs::read_dir("/proc").expect("/proc").flatten();
     processes
-        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok()))
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.parse::<u32>().is_ok())
+        })
         .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
         .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
         .filter(|line| line.contains(text))
@@ -207,10 +278,15 @@ pub(crate) fn shell(script: &str) -> ContainerConfig {
 /// The texts of a container's log, without times.
 pub(crate) fn log_text(status: &ContainerStatus) -> String {
     let log = fs::read_to_string(&status.log_path).expect("log");
-    log.lines().map(|line| line.splitn(4, ' ').nth(3).unwrap_or_default().to_owned() + "\n").collect()
+    log.lines()
+        .map(|line| line.splitn(4, ' ').nth(3).unwrap_or_default().to_owned() + "\n")
+        .collect()
 }
 
 pub(crate) fn alive(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat
+            .rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with('Z'))
+    })
 }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use plinth_runtime::{ContainerConfig, PodSandboxConfig, RunOnce, Runtime, RuntimeConfig, run_once, shim_main};
+use plinth_runtime::{
+    ContainerConfig, PodSandboxConfig, RunOnce, Runtime, RuntimeConfig, run_once, shim_main,
+};
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
@@ -65,7 +67,11 @@ fn once() -> ExitCode {
         lower_dirs: vec![arguments[0].clone()],
         upper_dir: arguments[1].join("upper"),
         work_dir: arguments[1].join("work"),
-        args: vec!["/bin/sh".into(), "-c".into(), arguments[2].to_str().expect("UTF-8").into()],
+        args: vec![
+            "/bin/sh".into(),
+            "-c".into(),
+            arguments[2].to_str().expect("UTF-8").into(),
+        ],
         ..RunOnce::default()
     };
     let exe = std::env::current_exe().expect("own path");
