@@ -1,14 +1,16 @@
 //! `make demo`: plays the kubia story in a lab of its own and shows every command.
 //!
-//! Usage: `story [KUBECTL]`. The `plinth` binary is the one beside this program.
+//! Usage: `story [KUBECTL]`, or `story --kills SEED ROUNDS` for the fault test: the server is killed at any
+//! moment. The `plinth` binary is the one beside this program.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use plinth_lab::Lab;
+use plinth_tests::faults;
 use plinth_tests::story::{Cast, play};
 
 fn main() -> ExitCode {
@@ -38,14 +40,26 @@ fn in_a_lab() -> Result<i32> {
 fn tell(directory: &Path) -> Result<()> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the project has a directory")?;
     let plinth = env::current_exe()?.with_file_name("plinth");
-    let kubectl = env::args_os().nth(1).map_or_else(|| project.join("target/tools/kubectl"), PathBuf::from);
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let own = project.join("target/tools/kubectl");
+    let (kubectl, kills) = match arguments.as_slice() {
+        [] => (own, None),
+        ["--kills", seed, rounds] => (own, Some((seed.parse()?, rounds.parse()?))),
+        [kubectl] => (PathBuf::from(kubectl), None),
+        _ => bail!("usage: story [KUBECTL] | story --kills SEED ROUNDS"),
+    };
     let kubectl = kubectl.canonicalize().with_context(|| format!("{}: run scripts/setup.sh first", kubectl.display()))?;
     ensure!(plinth.exists(), "{} is missing: build it first (cargo build -p plinth)", plinth.display());
-    play(Cast {
+    let cast = Cast {
         plinth,
         kubectl,
         project: project.to_owned(),
         directory: directory.to_owned(),
         cgroup_root: env::var("LAB_CGROUP").context("LAB_CGROUP is not set: this is not a lab")?,
-    })
+    };
+    match kills {
+        None => play(cast),
+        Some((seed, rounds)) => faults::killed_at_any_moment(cast, seed, rounds),
+    }
 }

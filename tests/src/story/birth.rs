@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Story, heading};
+use super::{Stage, heading};
 
-impl Story {
-    pub(super) fn build_images(&self) -> Result<()> {
+impl Stage {
+    pub(crate) fn build_images(&self) -> Result<()> {
         heading("1. an image is built");
         let base = self.cast.project.join("target/tools/plinth-node.tar");
         self.shell.run(&format!("plinth image import --rootfs plinth-node {}", base.display()))?.ok()?;

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::{PATIENCE, Story, heading};
+use super::{PATIENCE, Stage, heading};
 
-impl Story {
+impl Stage {
     pub(super) fn roll_out_and_back(&self) -> Result<()> {
         heading("9. a new version, from the highest ordinal down, and back");
         self.shell.run("plinth image build -t kubia-stored:v2 --build-arg VERSION=v2 examples/kubia")?.ok()?;
@@ -79,13 +79,26 @@ impl Story {
             "unknown field \"datta\"",
         )?;
         refused("printf 'FROM scratch\\nFLY me\\n' | plinth image build -t moon -f /dev/stdin examples/kubia", "FLY")?;
-        refused(&format!("plinth server --config {} --secure-port 6444", self.config.display()), "in use")?;
+        refused(&format!("plinth server --config {} --secure-port 6444", self.config.display()), "already in use by process")?;
+        refused(
+            "plinth server --data-dir $LAB_DIR/other --write-kubeconfig $LAB_DIR/other.yaml",
+            "listening on 0.0.0.0:6443 for the API: Address already in use",
+        )?;
+        refused("printf 'secure-prot: 1\\n' > $LAB_DIR/typo.yaml; plinth server --config $LAB_DIR/typo.yaml", "secure-prot")?;
         let after = self.shell.quietly("kubectl get sts kubia -o jsonpath={.metadata.resourceVersion}")?.ok()?.stdout;
         ensure!(before == after, "a refused change left a trace");
 
         self.shell.run("kubectl run missing --image=no-such-image --image-pull-policy=Never")?.ok()?;
         self.shell.until("kubectl get pod missing", PATIENCE, |output| output.stdout.contains("ErrImageNeverPull"))?;
         self.shell.run("kubectl delete pod missing")?.ok()?;
+
+        let claim = "printf 'apiVersion: v1\\nkind: PersistentVolumeClaim\\nmetadata: {name: hopeless}\\nspec: {storageClassName: none-such, \
+                     accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}\\n' | kubectl apply -f -";
+        self.shell.run(claim)?.ok()?;
+        self.shell.until("kubectl describe pvc hopeless", PATIENCE, |output| {
+            output.stdout.contains("Pending") && output.stdout.contains("storageclass.storage.k8s.io \"none-such\" not found")
+        })?;
+        self.shell.run("kubectl delete pvc hopeless")?.ok()?;
         let events = self.shell.run("kubectl get events --field-selector involvedObject.name=kubia")?.ok()?;
         events.rows().iter().find(|row| row.contains(&"SuccessfulCreate")).context("no event tells of the creation")?;
         Ok(())

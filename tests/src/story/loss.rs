@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{PATIENCE, Story, heading};
+use super::{PATIENCE, Stage, heading};
 use crate::{Process, Stop, processes};
 
-impl Story {
+impl Stage {
     pub(super) fn lose_a_pod(&self) -> Result<()> {
         heading("6. a deleted member returns: same name, same data, another address");
         let before = self.pod_ip("kubia-1")?;

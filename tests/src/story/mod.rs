@@ -8,6 +8,7 @@ mod storage;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -32,38 +33,38 @@ pub struct Cast {
     pub cgroup_root: String,
 }
 
-/// The story while it is told.
-struct Story {
+/// A cluster in the making: its directory, its server, and a shell beside it.
+pub(crate) struct Stage {
     cast: Cast,
-    shell: Shell,
+    pub(crate) shell: Shell,
     config: PathBuf,
     server: Option<Server>,
 }
 
 /// Plays the story from an empty directory to an empty directory.
 pub fn play(cast: Cast) -> Result<()> {
-    let begin = Instant::now();
-    let mut story = Story::prepare(cast)?;
-    let result = story.tell();
-    if result.is_err()
-        && let Some(server) = &story.server
-    {
-        eprintln!("---- the end of the server's log:\n{}", server.log_tail());
+    let mut stage = Stage::prepare(cast)?;
+    let result = stage.tell();
+    if result.is_err() {
+        stage.print_log();
     }
     // Whatever happened, what the server left is taken away by its own means, which is part of the story.
-    let reset = story.reset();
+    let reset = stage.reset();
     result?;
     reset?;
-    heading(&format!("the story ran to its end in {:.1} s", begin.elapsed().as_secs_f64()));
+    heading("the story has run to its end");
     Ok(())
 }
 
+/// Prints what comes next, with the time since the first heading.
 fn heading(text: &str) {
-    println!("\n=== {text}");
+    static BEGIN: OnceLock<Instant> = OnceLock::new();
+    let elapsed = BEGIN.get_or_init(Instant::now).elapsed();
+    println!("\n=== [{:5.1} s] {text}", elapsed.as_secs_f64());
 }
 
-impl Story {
-    fn prepare(cast: Cast) -> Result<Self> {
+impl Stage {
+    pub(crate) fn prepare(cast: Cast) -> Result<Self> {
         let directory = &cast.directory;
         let tools = directory.join("bin");
         fs::create_dir_all(&tools)?;
@@ -120,18 +121,25 @@ impl Story {
         self.refuse_bad_input()
     }
 
-    fn start_server(&mut self) -> Result<()> {
+    pub(crate) fn start_server(&mut self) -> Result<()> {
         let log = self.cast.directory.join("server.log");
         self.server = Some(Server::start(&self.cast.plinth, &self.config, &log)?);
         Ok(())
     }
 
-    fn stop_server(&mut self, how: Stop) -> Result<()> {
+    pub(crate) fn stop_server(&mut self, how: Stop) -> Result<()> {
         self.server.take().context("no server runs")?.stop(how)
     }
 
+    /// Shows the end of the server's log, if a server runs.
+    pub(crate) fn print_log(&self) {
+        if let Some(server) = &self.server {
+            eprintln!("---- the end of the server's log:\n{}", server.log_tail());
+        }
+    }
+
     /// Stops the server and lets it take away what it left on the host.
-    fn reset(&mut self) -> Result<()> {
+    pub(crate) fn reset(&mut self) -> Result<()> {
         heading("everything is taken away again");
         if let Some(server) = self.server.take() {
             server.stop(Stop::Terminate)?;
@@ -149,14 +157,14 @@ impl Story {
     }
 
     /// The IP of a pod, as the API tells it.
-    fn pod_ip(&self, pod: &str) -> Result<String> {
+    pub(crate) fn pod_ip(&self, pod: &str) -> Result<String> {
         let ip = self.shell.quietly(&format!("kubectl get pod {pod} -o jsonpath={{.status.podIP}}"))?.ok()?.stdout;
         ensure!(!ip.is_empty(), "{pod} has no address");
         Ok(ip)
     }
 
     /// Waits until the set has finished what it was asked for.
-    fn rolled_out(&self, set: &str) -> Result<()> {
+    pub(crate) fn rolled_out(&self, set: &str) -> Result<()> {
         self.shell.run(&format!("kubectl rollout status statefulset/{set} --timeout={}s", PATIENCE.as_secs()))?.ok()?;
         Ok(())
     }

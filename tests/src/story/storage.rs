@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Story, heading};
+use super::{Stage, heading};
 
-impl Story {
+impl Stage {
     pub(super) fn bind_volumes_made_by_hand(&self) -> Result<()> {
         heading("11. a set on volumes made by hand: each claim gets the smallest that fits");
         let manifest = self.example("by-hand.yaml");
