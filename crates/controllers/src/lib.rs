@@ -17,6 +17,7 @@ mod protection;
 mod root_ca;
 mod serviceaccount;
 mod statefulset;
+mod taint_eviction;
 #[cfg(test)]
 mod testing;
 mod volume_binder;
@@ -80,6 +81,7 @@ pub async fn run(context: Context) {
     root_ca::spawn(&context, &mut tasks);
     pod_gc::spawn(&context, &mut tasks);
     node_lifecycle::spawn(&context, &mut tasks);
+    taint_eviction::spawn(&context, &mut tasks);
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended
             && error.is_panic()

@@ -8,7 +8,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Api, ResourceExt, api::PostParams};
-use plinth_client::{ApiError, Informer, StatusCode, WorkQueue, run_workers};
+use plinth_client::{Informer, WorkQueue, run_workers};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -110,12 +110,8 @@ impl Controller {
             Some(Action::Create(map)) => api.create(&PostParams::default(), &map).await,
             Some(Action::Update(map)) => api.replace(NAME, &PostParams::default(), &map).await,
         };
-        match unless_outrun(answer) {
-            Ok(Some(written)) => self.published.seen(revision(&written)).await,
-            Ok(None) => {}
-            // The namespace began to go a moment ago.
-            Err(error) if error.status() == Some(StatusCode::Forbidden) => {}
-            Err(error) => return Err(error),
+        if let Some(written) = unless_outrun(answer)? {
+            self.published.seen(revision(&written)).await;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Api, ResourceExt, api::PostParams};
-use plinth_client::{ApiError, Informer, StatusCode, WorkQueue, run_workers};
+use plinth_client::{Informer, WorkQueue, run_workers};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -78,12 +78,8 @@ impl Controller {
             return Ok(());
         };
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), name);
-        match unless_outrun(api.create(&PostParams::default(), &account).await) {
-            Ok(Some(made)) => self.accounts.seen(revision(&made)).await,
-            Ok(None) => {}
-            // The namespace began to go a moment ago.
-            Err(error) if error.status() == Some(StatusCode::Forbidden) => {}
-            Err(error) => return Err(error),
+        if let Some(written) = unless_outrun(api.create(&PostParams::default(), &account).await)? {
+            self.accounts.seen(revision(&written)).await;
         }
         Ok(())
     }

@@ -6,19 +6,36 @@ use kube::{
 };
 use plinth_client::ApiError;
 
-/// Reads the answer to a conditional write: `None` when somebody else was faster.
+/// Reads the answer to a write: `None` when somebody else was faster.
 ///
 /// A conflict or a missing object means that the object changed after it was observed. That change
-/// comes through the informer and brings the key back, so there is nothing to retry.
+/// comes through the informer and brings the key back, so there is nothing to retry. In a namespace
+/// that is going away nothing can be made any more (G-11), and nothing needs to be.
 pub(crate) fn unless_outrun<T>(answer: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
     match answer {
         Ok(written) => Ok(Some(written)),
-        Err(error) if error.is_conflict() || error.is_not_found() || error.is_already_exists() => {
+        Err(error)
+            if error.is_conflict()
+                || error.is_not_found()
+                || error.is_already_exists()
+                || is_namespace_terminating(&error) =>
+        {
             tracing::debug!(%error, "a write was outrun");
             Ok(None)
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether the API refused an object because its namespace is being deleted.
+pub(crate) fn is_namespace_terminating(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes
+        .into_iter()
+        .any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// The revision a written object carries; 0, which every informer has seen, when it carries none.
