@@ -35,6 +35,7 @@ mod layers;
 mod manifest;
 mod name;
 mod pull;
+mod source;
 mod store;
 mod sweep;
 

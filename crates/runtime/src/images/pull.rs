@@ -108,7 +108,7 @@ impl ImageStore {
                     digest: digest.clone(),
                     received,
                     size,
-                })
+                });
             };
             let archive = registry
                 .fetch(&mut ingest, descriptor, size, &mut tell)

@@ -167,7 +167,7 @@ async fn an_image_is_pulled_by_tag_and_by_digest() {
     let image = fixture
         .store
         .pull(&name, &PullOptions::default(), &mut |event| {
-            progress.push(event)
+            progress.push(event);
         })
         .await
         .unwrap();

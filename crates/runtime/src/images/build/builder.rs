@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::super::digest::Digest;
-use super::super::image::{ConfigFile, Image, Layer};
+use super::super::image::{Image, Layer};
 use super::super::ingest::{Ingest, NewImage};
-use super::super::manifest::Platform;
 use super::super::name::ImageName;
 use super::super::store::ImageStore;
-use super::cache::{Entry, Key};
+use super::cache::Entry;
 use super::dockerfile::{Dockerfile, Instruction, Step, expand};
+use super::ground::scratch;
 use super::pattern::Ignore;
 use super::state::State;
 use super::text::{read_ignore, read_text, unreadable};
@@ -97,106 +97,21 @@ pub(super) struct Builder<'a, 'r> {
     pub(super) store: &'a ImageStore,
     pub(super) options: &'a BuildOptions,
     path: &'a Path,
-    file: &'a Dockerfile,
+    pub(super) file: &'a Dockerfile,
     pub(super) ignore: Ignore,
     pub(super) ingest: Ingest,
     pub(super) runner: &'a mut Runner<'r>,
     pub(super) progress: &'a mut dyn FnMut(Progress<'_>),
     /// The ARGs before the first FROM, and the platform.
-    globals: BTreeMap<String, String>,
+    pub(super) globals: BTreeMap<String, String>,
     /// Finished ones.
-    stages: BTreeMap<usize, State>,
-    used_arguments: BTreeSet<String>,
+    pub(super) stages: BTreeMap<usize, State>,
+    pub(super) used_arguments: BTreeSet<String>,
     number: usize,
     total: usize,
 }
 
 impl Builder<'_, '_> {
-    fn declare_globals(&mut self) -> Result<(), BuildError> {
-        let host = Platform::host();
-        for side in ["TARGET", "BUILD"] {
-            self.globals.insert(
-                format!("{side}PLATFORM"),
-                format!("{}/{}", host.os, host.architecture),
-            );
-            self.globals.insert(format!("{side}OS"), host.os.clone());
-            self.globals
-                .insert(format!("{side}ARCH"), host.architecture.clone());
-            self.globals.insert(format!("{side}VARIANT"), String::new());
-        }
-        for step in &self.file.arguments {
-            let Instruction::Arg(arguments) = &step.instruction else {
-                continue;
-            };
-            for (name, default) in arguments {
-                let default = default.as_ref().map(|word| {
-                    expand(word, self.file.escape, &|name| {
-                        self.globals.get(name).cloned()
-                    })
-                });
-                let default = default
-                    .transpose()
-                    .map_err(|reason| self.wrong(step, reason))?;
-                let value = self.given(name).or(default);
-                self.globals
-                    .extend(value.map(|value| (name.clone(), value)));
-            }
-        }
-        Ok(())
-    }
-
-    /// The value on the command line.
-    fn given(&mut self, name: &str) -> Option<String> {
-        let (_, value) = self
-            .options
-            .build_args
-            .iter()
-            .rev()
-            .find(|(given, _)| given == name)?;
-        self.used_arguments.insert(name.to_owned());
-        Some(value.clone())
-    }
-
-    /// The stages that the target stands on, itself last.
-    fn needed(&self, target: usize) -> Result<BTreeSet<usize>, BuildError> {
-        let mut needed = BTreeSet::new();
-        let mut open = vec![target];
-        while let Some(number) = open.pop() {
-            if !needed.insert(number) {
-                continue;
-            }
-            open.extend(self.earlier(&self.base_of(number)?, number));
-            for step in &self.file.stages[number].steps {
-                if let Instruction::Copy(copy) = &step.instruction
-                    && let Some(from) = &copy.from
-                {
-                    open.extend(self.file.stage(from, number));
-                }
-            }
-        }
-        Ok(needed)
-    }
-
-    /// The stage that FROM means by this name; a number is an image there.
-    fn earlier(&self, base: &str, before: usize) -> Option<usize> {
-        self.file
-            .stage(base, before)
-            .filter(|_| base.parse::<usize>().is_err())
-    }
-
-    fn base_of(&self, number: usize) -> Result<String, BuildError> {
-        let stage = &self.file.stages[number];
-        let base = expand(&stage.base, self.file.escape, &|name| {
-            self.globals.get(name).cloned()
-        })
-        .map_err(|reason| self.wrong(&stage.from, reason))?;
-        if base.is_empty() {
-            let reason = format!("base name ({}) should not be blank", stage.base);
-            return Err(self.wrong(&stage.from, reason));
-        }
-        Ok(base)
-    }
-
     fn stage(&mut self, number: usize) -> Result<State, BuildError> {
         let stage = &self.file.stages[number];
         let base = self.base_of(number)?;
@@ -236,60 +151,6 @@ impl Builder<'_, '_> {
         Ok(state)
     }
 
-    fn state_of(&self, image: &Image) -> Result<State, BuildError> {
-        let document = ConfigFile::parse(&image.id, &self.store.config_json(image)?)?;
-        let (layers, key) = (image.layers.clone(), Key::base(&image.id));
-        Ok(State {
-            document,
-            layers,
-            key,
-            arguments: BTreeMap::new(),
-            has_cmd: false,
-        })
-    }
-
-    /// An image of the store, or one fetched from its registry.
-    fn image(&self, name: &str, step: &Step) -> Result<Image, BuildError> {
-        if let Some(image) = self
-            .store
-            .resolve(name)
-            .map_err(|error| self.wrong(step, error))?
-        {
-            return Ok(image);
-        }
-        super::super::pull::pull_blocking(self.store, name).map_err(|error| {
-            self.wrong(
-                step,
-                format!(
-                    "image {name} is not in the store, and its registry does not give it: {error}"
-                ),
-            )
-        })
-    }
-
-    /// The layers of what `COPY --from` names, bottom first.
-    pub(super) fn layers_from(
-        &self,
-        from: &str,
-        stage: usize,
-        step: &Step,
-    ) -> Result<Vec<Layer>, BuildError> {
-        if let Some(state) = self
-            .file
-            .stage(from, stage)
-            .and_then(|earlier| self.stages.get(&earlier))
-        {
-            return Ok(state.layers.clone());
-        }
-        if self.file.stages[stage].alias.as_deref() == Some(&from.to_lowercase()) {
-            return Err(self.wrong(
-                step,
-                format!("circular dependency: stage {from} cannot copy from itself"),
-            ));
-        }
-        Ok(self.image(from, step)?.layers)
-    }
-
     fn step(&mut self, state: &mut State, step: &Step, stage: usize) -> Result<(), BuildError> {
         let instruction = state
             .expanded(&step.instruction, self.file.escape)
@@ -324,10 +185,10 @@ impl Builder<'_, '_> {
                 }
             }
             Instruction::Healthcheck(_) => {
-                self.warn("HEALTHCHECK is recorded in the image; Kubernetes uses probes instead")
+                self.warn("HEALTHCHECK is recorded in the image; Kubernetes uses probes instead");
             }
             Instruction::Maintainer(_) => {
-                self.warn("MAINTAINER is deprecated and has no effect; use a LABEL")
+                self.warn("MAINTAINER is deprecated and has no effect; use a LABEL");
             }
             _ => {}
         }
@@ -443,21 +304,5 @@ impl Builder<'_, '_> {
         images
             .pop()
             .ok_or_else(|| super::super::error::ImageError::NotFound(id.to_string()).into())
-    }
-}
-
-fn scratch() -> State {
-    let host = Platform::host();
-    let document = ConfigFile {
-        architecture: host.architecture,
-        os: host.os,
-        ..ConfigFile::default()
-    };
-    State {
-        document,
-        layers: Vec::new(),
-        key: Key::base("scratch"),
-        arguments: BTreeMap::new(),
-        has_cmd: false,
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! A step that changes files works on the merged tree of the layers below it and a new upper directory; the kernel's
 //! overlayfs does copy-up, whiteouts and symlinks, and the upper directory then becomes the layer. `dockerfile` reads,
-//! `state` decides, `builder` acts, `cache` remembers.
+//! `ground` finds what stages stand on, `state` decides, `builder` and `steps` act, `cache` remembers.
 
 mod builder;
 mod cache;
 mod copy;
 mod dockerfile;
+mod ground;
 mod merged;
 mod pattern;
 mod sources;

@@ -80,7 +80,7 @@ pub(super) fn find<'t>(
                     items.push(Item::Directory { path, stat, nodes });
                 }
                 Some(stat) if kind(&stat) == FileType::RegularFile => {
-                    items.push(Item::File { path, stat })
+                    items.push(Item::File { path, stat });
                 }
                 Some(_) => {
                     return Err(format!(
@@ -219,7 +219,7 @@ impl Sources<'_> {
                         );
                         match kind(&node.stat) {
                             FileType::RegularFile => {
-                                drop(io::copy(&mut open(&root, &node.path)?, &mut hash)?)
+                                io::copy(&mut open(&root, &node.path)?, &mut hash)?;
                             }
                             FileType::Symlink => hash.update(target(&root, &node.path)?),
                             _ => hash.update(node.stat.st_rdev.to_le_bytes()),

@@ -184,7 +184,7 @@ impl State {
             }
             Instruction::User(user) => config.user.clone_from(user),
             Instruction::Workdir(_) => {
-                config.working_dir = tidy(&working_directory.unwrap_or_default())
+                config.working_dir = tidy(&working_directory.unwrap_or_default());
             }
             Instruction::StopSignal(signal) => config.stop_signal = Some(signal_name(signal)?),
             Instruction::Shell(shell) => config.shell = Some(shell.clone()),

@@ -6,7 +6,7 @@ use rustix::fs::Timespec;
 use tar::Entry;
 
 use super::super::Result;
-use super::unpack::hostile;
+use super::inside::hostile;
 use super::{OVERLAY_PRIVATE, XATTR_RECORD};
 
 /// Owner, mode, time and extended attributes of an entry.

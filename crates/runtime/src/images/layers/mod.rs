@@ -7,6 +7,7 @@
 mod attributes;
 mod canonical;
 mod compression;
+mod inside;
 mod stream;
 mod tree;
 mod unpack;

@@ -105,7 +105,7 @@ impl Expander<'_> {
                     // Inside double quotes the escape is only one before these.
                     match self.chars.peek() {
                         Some(next) if matches!(next, '"' | '$') || *next == self.escape => {
-                            out.extend(self.chars.next())
+                            out.extend(self.chars.next());
                         }
                         _ => out.push(c),
                     }
