@@ -120,7 +120,9 @@ fn build(store: &ImageStore, options: &BuildOptions) -> Result<()> {
             _ => eprintln!("{progress}"),
         },
     )?;
-    say(&image);
+    for tag in &options.tags {
+        println!("{tag} {}", short(&image.id));
+    }
     Ok(())
 }
 
