@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use crate::plan::{Health, Observed};
 use crate::spec;
+use crate::status::CONTAINER_SCHEME;
 
 pub(crate) use check::http_get;
 pub(crate) use watch::ProbeReport;
@@ -105,19 +106,17 @@ impl Probes {
             else {
                 continue;
             };
-            let health = Health {
-                container: Some(running.id.clone()),
-                ..Health::default()
-            };
+            let health = known_health(pod, &running.id);
             self.findings
                 .0
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .insert(name.clone(), health);
+                .insert(name.clone(), health.clone());
             let task = watch::watch(watch::Subject {
                 pod: Arc::clone(pod),
                 container: container.clone(),
                 id: running.id.clone(),
+                known: health,
                 started_at: running.started_at,
                 ip,
                 findings: self.findings.clone(),
@@ -143,10 +142,44 @@ impl Probes {
     }
 }
 
+/// What the API knows of a container that an earlier daemon probed: it stays ready until a probe says otherwise.
+fn known_health(pod: &Pod, id: &ContainerId) -> Health {
+    let named = format!("{CONTAINER_SCHEME}{id}");
+    let status = pod.status.as_ref();
+    let mut all = status.into_iter().flat_map(|s| {
+        let init = s.init_container_statuses.iter().flatten();
+        init.chain(s.container_statuses.iter().flatten())
+    });
+    let known = all.find(|s| s.container_id.as_ref() == Some(&named));
+    Health {
+        container: Some(id.clone()),
+        started: known.is_some_and(|s| s.started == Some(true)),
+        ready: known.is_some_and(|s| s.ready),
+        failed: None,
+    }
+}
+
 impl Drop for Probes {
     fn drop(&mut self) {
         for (_, task) in self.watching.values() {
             task.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_restarted_daemon_takes_a_ready_container_for_ready_until_a_probe_says_otherwise() {
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": []},
+            "status": {"containerStatuses": [{"name": "c", "image": "", "imageID": "", "restartCount": 0,
+                "containerID": "plinth://one", "ready": true, "started": true}]}}))
+        .expect("pod");
+        let health = |id: &str| known_health(&pod, &ContainerId(id.into()));
+        assert!(health("one").ready && health("one").started);
+        assert!(!health("another").ready && !health("another").started);
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::check::check;
 use super::tally::Tally;
 use super::{Findings, unsupported};
-use crate::plan::Failure;
+use crate::plan::{Failure, Health};
 
 /// Where failed probes are told.
 pub(crate) trait ProbeReport: Send + Sync {
@@ -26,6 +26,8 @@ pub(super) struct Subject {
     pub(super) pod: Arc<Pod>,
     pub(super) container: Container,
     pub(super) id: ContainerId,
+    /// What is known of it before the first probe.
+    pub(super) known: Health,
     pub(super) started_at: Option<Timestamp>,
     pub(super) ip: IpAddr,
     pub(super) findings: Findings,
@@ -43,6 +45,7 @@ pub(super) async fn watch(of: Subject) {
         return;
     }
     if let Some(probe) = &of.container.startup_probe
+        && !of.known.started
         && !of.startup(probe).await
     {
         return;
@@ -62,7 +65,7 @@ pub(super) async fn watch(of: Subject) {
 }
 
 impl Subject {
-    fn note(&self, change: impl FnOnce(&mut crate::plan::Health)) {
+    fn note(&self, change: impl FnOnce(&mut Health)) {
         self.findings.update(&self.container.name, &self.id, change);
         self.wake.notify_one();
     }
@@ -87,7 +90,7 @@ impl Subject {
     async fn readiness(&self, probe: &Probe) {
         let mut tally = Tally::of(probe);
         let mut rounds = self.rounds(probe);
-        let mut ready = false;
+        let mut ready = self.known.ready;
         loop {
             rounds.tick().await;
             if let Some(now) = tally.count(self.ask(probe, "Readiness").await)

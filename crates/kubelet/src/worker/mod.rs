@@ -139,12 +139,15 @@ impl Worker {
     /// Observes, plans and acts once.
     async fn round(&mut self, desired: &Desired) -> Next {
         let pod = self.memory.newest(desired.pod.as_ref());
-        let seen = self.observe(pod.as_deref(), desired).await;
+        let mut seen = self.observe(pod.as_deref(), desired).await;
+        if let Some(pod) = &pod {
+            let ip = self.addresses(pod, &seen).pod;
+            self.probes.follow(pod, &seen, ip.as_deref());
+            seen.health = self.probes.health();
+        }
         let now = Timestamp::now();
         let plan = plan::plan(pod.as_deref(), &seen, now);
         if let Some(pod) = &pod {
-            self.probes
-                .follow(pod, &seen, self.addresses(pod, &seen).pod.as_deref());
             self.announce(pod, &seen, &plan);
             // While there is work to do, the status would be stale before it is written; but the first word is
             // that the node has the pod.
