@@ -237,9 +237,9 @@ fn deep_nesting_is_refused() {
     for depth in [300, 1_900, 100_000] {
         let lists = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let maps = format!("a: {}{}", "{b: ".repeat(depth), "}".repeat(depth));
-        let blocks: String = (0..depth.min(1_900))
-            .map(|level| format!("{}a:\n", " ".repeat(level)))
-            .collect();
+        let blocks = (0..depth.min(1_900)).fold(String::new(), |text, level| {
+            text + &" ".repeat(level) + "a:\n"
+        });
         for body in [lists, maps, blocks] {
             let gvk = schema.gvk.unwrap();
             let error = decode(

@@ -28,7 +28,8 @@ pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
         ("core.v1.AppArmorProfile" | "core.v1.SeccompProfile", "type") => PROFILES,
         ("core.v1.AzureDiskVolumeSource", "cachingMode") => &["None", "ReadOnly", "ReadWrite"],
         ("core.v1.AzureDiskVolumeSource", "kind") => &["Dedicated", "Managed", "Shared"],
-        ("core.v1.Container" | "core.v1.EphemeralContainer", "imagePullPolicy") => PULL,
+        ("core.v1.Container" | "core.v1.EphemeralContainer", "imagePullPolicy")
+        | ("core.v1.ImageVolumeSource", "pullPolicy") => PULL,
         ("core.v1.Container" | "core.v1.EphemeralContainer", "terminationMessagePolicy") => {
             TERMINATION
         }
@@ -51,7 +52,6 @@ pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
             "FileOrCreate",
             "Socket",
         ],
-        ("core.v1.ImageVolumeSource", "pullPolicy") => PULL,
         ("core.v1.ModifyVolumeStatus", "status") => &["InProgress", "Infeasible", "Pending"],
         ("core.v1.NamespaceStatus", "phase") => &["Active", "Terminating"],
         ("core.v1.NodeSelectorRequirement", "operator") => {
@@ -75,7 +75,8 @@ pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
             "NodeResizePending",
         ],
         ("core.v1.PersistentVolumeClaimStatus", "phase") => &["Bound", "Lost", "Pending"],
-        ("core.v1.PersistentVolumeSpec", "persistentVolumeReclaimPolicy") => RECLAIM,
+        ("core.v1.PersistentVolumeSpec", "persistentVolumeReclaimPolicy")
+        | ("storage.v1.StorageClass", "reclaimPolicy") => RECLAIM,
         ("core.v1.PersistentVolumeStatus", "phase") => {
             &["Available", "Bound", "Failed", "Pending", "Released"]
         }
@@ -108,7 +109,6 @@ pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
             &["Bidirectional", "HostToContainer", "None"]
         }
         ("discovery.v1.EndpointSlice", "addressType") => &["FQDN", "IPv4", "IPv6"],
-        ("storage.v1.StorageClass", "reclaimPolicy") => RECLAIM,
         ("storage.v1.StorageClass", "volumeBindingMode") => &["Immediate", "WaitForFirstConsumer"],
         _ => &[],
     }
