@@ -1,10 +1,14 @@
 //! Media types: what the client sends and what it accepts. Of several offers the first that can be served is taken,
 //! which is what makes kubectl's lists of alternatives work (K-1).
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use plinth_api::patch::PatchKind;
-use plinth_api::{BodyFormat, Status};
+use plinth_api::{BodyFormat, Status, TypeSchema};
+
+use super::protobuf;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ impl Accept {
     };
 }
 
+/// The form of objects that Go clients prefer.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 /// The media types upstream names in its refusals. Protobuf is among them although this server writes none: the
 /// texts are part of the API.
 const WRITABLE: &[&str] = &[
@@ -64,7 +70,7 @@ const WATCHABLE: &[&str] = &[
     "application/json;stream=watch",
     "application/vnd.kubernetes.protobuf;stream=watch",
 ];
-const PATCHABLE: &[&str] = &[
+const READABLE: &[&str] = &[
     "application/json",
     "application/yaml",
     "application/vnd.kubernetes.protobuf",
@@ -109,7 +115,7 @@ impl<'a> Offer<'a> {
     }
 
     fn is_protobuf(&self) -> bool {
-        self.media == "application/vnd.kubernetes.protobuf"
+        self.media == PROTOBUF
     }
 
     fn form(&self) -> Option<Form> {
@@ -272,12 +278,23 @@ fn content_media(headers: &HeaderMap) -> &str {
         .trim()
 }
 
-/// The syntax of an object in a request body.
-pub(crate) fn body_format(headers: &HeaderMap) -> Result<BodyFormat, Status> {
+/// An object in a request body as text this server decodes, and its syntax.
+pub(crate) fn body_text<'b>(
+    headers: &HeaderMap,
+    schema: &TypeSchema,
+    body: &'b [u8],
+) -> Result<(Cow<'b, [u8]>, BodyFormat), Status> {
     match content_media(headers) {
-        "" | "application/json" => Ok(BodyFormat::Json),
-        "application/yaml" => Ok(BodyFormat::Yaml),
-        _ => Err(Status::unsupported_media_type(PATCHABLE)),
+        "" | "application/json" => Ok((Cow::Borrowed(body), BodyFormat::Json)),
+        "application/yaml" => Ok((Cow::Borrowed(body), BodyFormat::Yaml)),
+        PROTOBUF => match protobuf::to_json(schema, body) {
+            Ok(object) => Ok((
+                Cow::Owned(object.to_string().into_bytes()),
+                BodyFormat::Json,
+            )),
+            Err(error) => Err(Status::bad_request(error.to_string())),
+        },
+        _ => Err(Status::unsupported_media_type(READABLE)),
     }
 }
 

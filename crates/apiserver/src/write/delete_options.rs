@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use plinth_api::{BodyFormat, FieldError, FieldValidation, Gvk, Path, Status, decode, schema_of};
+use plinth_api::{
+    BodyFormat, FieldError, FieldValidation, Gvk, Path, Status, TypeSchema, decode, schema_of,
+};
 use serde_json::Value;
 
 use crate::http::media;
@@ -35,8 +37,10 @@ impl DeleteOptions {
         if body.is_empty() {
             return Self::from_query(query);
         }
-        let format = media::body_format(headers)?;
-        Self::from_object(&decode_body(body, format)?)
+        let schema = schema_of("", "v1", "DeleteOptions")
+            .ok_or_else(|| Status::internal("there is no schema for DeleteOptions"))?;
+        let (body, format) = media::body_text(headers, schema, body)?;
+        Self::from_object(&decode_body(schema, &body, format)?)
     }
 
     fn from_query(query: &Query) -> Result<Self, Status> {
@@ -101,7 +105,11 @@ impl DeleteOptions {
 }
 
 /// The options in a body. Bodies with and without `kind` are both common (K-46).
-fn decode_body(body: &Bytes, format: BodyFormat) -> Result<Value, Status> {
+fn decode_body(
+    schema: &'static TypeSchema,
+    body: &[u8],
+    format: BodyFormat,
+) -> Result<Value, Status> {
     if format == BodyFormat::Json {
         let value: Value = serde_json::from_slice(body).map_err(|error| {
             let why = if error.is_eof() {
@@ -125,13 +133,6 @@ fn decode_body(body: &Bytes, format: BodyFormat) -> Result<Value, Status> {
         }
     }
     let gvk = Gvk::of("", "v1", "DeleteOptions");
-    let Some(schema) = schema_of("", "v1", "DeleteOptions")
-        .or_else(|| schema_of("meta.k8s.io", "v1", "DeleteOptions"))
-    else {
-        // The schema only prunes and checks types; what is read here is checked by reading it.
-        return serde_json::from_slice(body)
-            .map_err(|error| Status::bad_request(error.to_string()));
-    };
     decode(schema, &gvk, body, format, FieldValidation::Ignore)
         .map(|decoded| decoded.object)
         .map_err(|error| Status::bad_request(error.to_string()))

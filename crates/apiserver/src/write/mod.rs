@@ -50,9 +50,9 @@ pub(crate) struct Incoming<'r> {
 impl Incoming<'_> {
     /// The object in the body.
     fn decode(&self, schema: &'static TypeSchema, gvk: &Gvk) -> Result<Decoded, Status> {
-        let format = media::body_format(self.headers)?;
+        let (body, format) = media::body_text(self.headers, schema, self.body)?;
         let validation: FieldValidation = self.options.validation;
-        let mut decoded = decode(schema, gvk, self.body, format, validation)
+        let mut decoded = decode(schema, gvk, &body, format, validation)
             .map_err(|error| Status::bad_request(error.to_string()))?;
         if decoded.object.is_null() {
             decoded.object = Value::Object(Map::new());
