@@ -8,12 +8,9 @@ mod tests;
 
 use std::{path::Path, sync::Arc};
 
-use k8s_openapi::{
-    api::{
-        core::v1::{Node, PersistentVolume, PersistentVolumeClaim},
-        storage::v1::StorageClass,
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+use k8s_openapi::api::{
+    core::v1::{Node, PersistentVolume, PersistentVolumeClaim},
+    storage::v1::StorageClass,
 };
 use kube::{Api, ResourceExt, api::PostParams};
 use plinth_client::{ApiError, EventKind, Informer, Recorder, WorkQueue, run_workers};
@@ -21,16 +18,15 @@ use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use crate::{
     Context,
-    volume_binder::{
-        names::{DEFAULT_CLASS, SELECTED_NODE},
-        reference, requested_class, volume_reference,
-    },
+    volume_binder::{names::SELECTED_NODE, reference, requested_class, volume_reference},
     writes::{
         annotation, delete_only, has_finalizer, is_terminating, name_of, revision, unless_outrun,
     },
 };
 use directory::{Base, DirectoryError};
-use plan::{ClaimWorld, Deletion, Provisioning, plan_claim, plan_volume, volume_name};
+use plan::{
+    ClaimWorld, Deletion, Provisioning, plan_claim, plan_volume, storage_class, volume_name,
+};
 
 /// The provisioner's name and that of its class (§4.7).
 const PROVISIONER: &str = "rancher.io/local-path";
@@ -103,21 +99,6 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         })
         .await;
     });
-}
-
-/// The default class of a new cluster.
-fn storage_class() -> StorageClass {
-    StorageClass {
-        metadata: ObjectMeta {
-            name: Some(CLASS.to_owned()),
-            annotations: Some([(DEFAULT_CLASS.to_owned(), "true".to_owned())].into()),
-            ..ObjectMeta::default()
-        },
-        provisioner: PROVISIONER.to_owned(),
-        reclaim_policy: Some("Delete".to_owned()),
-        volume_binding_mode: Some("WaitForFirstConsumer".to_owned()),
-        ..StorageClass::default()
-    }
 }
 
 impl Provisioner {

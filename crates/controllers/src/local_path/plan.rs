@@ -15,14 +15,29 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-use super::{FINALIZER, PROVISIONER, VOLUME_NODE};
+use super::{CLASS, FINALIZER, PROVISIONER, VOLUME_NODE};
 use crate::{
     volume_binder::{
-        names::{PROVISIONED_BY, SELECTED_NODE, STORAGE_PROVISIONER},
+        names::{DEFAULT_CLASS, PROVISIONED_BY, SELECTED_NODE, STORAGE_PROVISIONER},
         reference, volume_phase,
     },
     writes::{annotation, has_finalizer, is_terminating},
 };
+
+/// The default class of a new cluster.
+pub(crate) fn storage_class() -> StorageClass {
+    StorageClass {
+        metadata: ObjectMeta {
+            name: Some(CLASS.to_owned()),
+            annotations: Some([(DEFAULT_CLASS.to_owned(), "true".to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        provisioner: PROVISIONER.to_owned(),
+        reclaim_policy: Some("Delete".to_owned()),
+        volume_binding_mode: Some("WaitForFirstConsumer".to_owned()),
+        ..StorageClass::default()
+    }
+}
 
 /// What is known of one claim.
 pub(crate) struct ClaimWorld<'a> {

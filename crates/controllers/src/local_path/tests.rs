@@ -5,7 +5,7 @@ use k8s_openapi::api::{
     storage::v1::StorageClass,
 };
 
-use super::{plan::*, storage_class};
+use super::plan::*;
 use crate::testing::{object, text};
 
 const CLAIM: &str = "
