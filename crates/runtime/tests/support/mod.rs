@@ -88,7 +88,10 @@ impl Node {
         let config = RuntimeConfig {
             root: base.join("root"),
             state: base.join("state"),
-            cgroup_root: format!("/plinth-test-{}", std::process::id()),
+            cgroup_root: format!(
+                "/{}",
+                base.file_name().and_then(|n| n.to_str()).expect("UTF-8")
+            ),
             shim_exe: shim_exe(),
         };
         fs::create_dir_all(&config.root).expect("mkdir");
