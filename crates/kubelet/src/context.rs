@@ -12,7 +12,6 @@ use plinth_runtime::Runtime;
 use crate::files::ClusterDns;
 use crate::identity::PodName;
 use crate::node::Capacity;
-use crate::probe::ProbeReport;
 
 /// This node.
 pub(crate) struct Node {
@@ -70,17 +69,5 @@ impl Node {
             field_path,
         };
         self.recorder.event(&regarding, kind, reason, message);
-    }
-}
-
-impl ProbeReport for Node {
-    fn unhealthy(&self, pod: &Pod, container: &str, message: &str) {
-        self.event(
-            pod,
-            Some(container),
-            EventKind::Warning,
-            "Unhealthy",
-            message,
-        );
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::context::Node;
 use crate::identity::{PodName, PodUid, uid_of};
 use crate::references::{Kind, Reference, referenced};
-use crate::worker::{Desired, Neighbours, Worker};
+use crate::worker::{Desired, Worker};
 
 /// See the module.
 pub(crate) struct Pods {
@@ -107,6 +107,16 @@ impl Pods {
         }
     }
 
+    /// From now on events of `sandbox` are for the pod of this UID.
+    pub(crate) fn owns(&self, sandbox: &SandboxId, uid: &PodUid) {
+        self.lock().sandboxes.insert(sandbox.clone(), uid.clone());
+    }
+
+    /// Nothing of the pod runs any more: its name is free.
+    pub(crate) fn vacated(&self, uid: &PodUid) {
+        self.lock().vacate(uid);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -160,11 +170,10 @@ impl Pods {
             return;
         };
         entry.running = true;
-        let neighbours: Arc<dyn Neighbours> = Arc::clone(self) as _;
         let (name, wake) = (entry.name.clone(), Arc::clone(&entry.wake));
         let worker = Worker::new(
             Arc::clone(&self.node),
-            neighbours,
+            Arc::clone(self),
             name,
             uid.clone(),
             entry.desired.subscribe(),
@@ -191,16 +200,6 @@ impl Pods {
                 entry.desired.send_modify(|d| d.content += 1);
             }
         }
-    }
-}
-
-impl Neighbours for Pods {
-    fn owns(&self, sandbox: &SandboxId, uid: &PodUid) {
-        self.lock().sandboxes.insert(sandbox.clone(), uid.clone());
-    }
-
-    fn vacated(&self, uid: &PodUid) {
-        self.lock().vacate(uid);
     }
 }
 

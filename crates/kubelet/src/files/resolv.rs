@@ -80,7 +80,7 @@ impl Lines {
                 Some("nameserver") => lines.servers.extend(words.next().map(str::to_owned)),
                 // The last search line counts; `.` is the root and searches nothing.
                 Some("search") => {
-                    lines.searches = words.filter(|w| *w != ".").map(str::to_owned).collect()
+                    lines.searches = words.filter(|w| *w != ".").map(str::to_owned).collect();
                 }
                 Some("options") => {
                     for word in words {

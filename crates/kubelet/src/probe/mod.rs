@@ -14,12 +14,12 @@ use plinth_runtime::{ContainerId, ContainerState};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::context::Node;
 use crate::plan::{Health, Observed};
 use crate::spec;
 use crate::status::CONTAINER_SCHEME;
 
 pub(crate) use check::http_get;
-pub(crate) use watch::ProbeReport;
 
 /// The kinds of probe that a container asks for and this node cannot run, e.g. `exec`.
 pub(crate) fn unsupported(container: &Container) -> Option<&'static str> {
@@ -58,16 +58,16 @@ impl Findings {
 /// The probes of one pod's containers.
 pub(crate) struct Probes {
     wake: Arc<Notify>,
-    report: Arc<dyn ProbeReport>,
+    node: Arc<Node>,
     findings: Findings,
     watching: HashMap<String, (ContainerId, AbortHandle)>,
 }
 
 impl Probes {
-    pub(crate) fn new(wake: Arc<Notify>, report: Arc<dyn ProbeReport>) -> Self {
+    pub(crate) fn new(wake: Arc<Notify>, node: Arc<Node>) -> Self {
         Self {
             wake,
-            report,
+            node,
             findings: Findings::default(),
             watching: HashMap::new(),
         }
@@ -121,7 +121,7 @@ impl Probes {
                 ip,
                 findings: self.findings.clone(),
                 wake: Arc::clone(&self.wake),
-                report: Arc::clone(&self.report),
+                node: Arc::clone(&self.node),
             });
             self.watching.insert(
                 name.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+use plinth_client::EventKind;
 use plinth_runtime::ContainerId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -13,13 +14,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::check::check;
 use super::tally::Tally;
 use super::{Findings, unsupported};
+use crate::context::Node;
 use crate::plan::{Failure, Health};
-
-/// Where failed probes are told.
-pub(crate) trait ProbeReport: Send + Sync {
-    /// Tells a Warning `Unhealthy` about a container.
-    fn unhealthy(&self, pod: &Pod, container: &str, message: &str);
-}
 
 /// One running container and what its probes need.
 pub(super) struct Subject {
@@ -32,7 +28,7 @@ pub(super) struct Subject {
     pub(super) ip: IpAddr,
     pub(super) findings: Findings,
     pub(super) wake: Arc<Notify>,
-    pub(super) report: Arc<dyn ProbeReport>,
+    pub(super) node: Arc<Node>,
 }
 
 /// Runs until aborted or until a probe has cost the container its life.
@@ -41,7 +37,7 @@ pub(super) async fn watch(of: Subject) {
         let message = format!(
             "{kind} probes are not supported by this node; the container will not become ready"
         );
-        of.report.unhealthy(&of.pod, &of.container.name, &message);
+        of.unhealthy(&message);
         return;
     }
     if let Some(probe) = &of.container.startup_probe
@@ -65,6 +61,12 @@ pub(super) async fn watch(of: Subject) {
 }
 
 impl Subject {
+    fn unhealthy(&self, message: &str) {
+        let name = Some(self.container.name.as_str());
+        self.node
+            .event(&self.pod, name, EventKind::Warning, "Unhealthy", message);
+    }
+
     fn note(&self, change: impl FnOnce(&mut Health)) {
         self.findings.update(&self.container.name, &self.id, change);
         self.wake.notify_one();
@@ -126,8 +128,7 @@ impl Subject {
             Ok(()) => true,
             Err(output) => {
                 let message = format!("{kind} probe failed: {output}");
-                self.report
-                    .unhealthy(&self.pod, &self.container.name, &message);
+                self.unhealthy(&message);
                 false
             }
         }

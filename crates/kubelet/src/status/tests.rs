@@ -257,10 +257,12 @@ fn l13_initialization_is_shown_container_by_container() {
     );
 }
 
+/// Of a container: not there, running, or ended with this code.
+type Exit = Option<Option<i32>>;
+
 #[test]
 fn l1_the_phase_table() {
     let spec = |policy: &str| json!({"restartPolicy": policy, "containers": [{"name": "a"}, {"name": "b"}]});
-    type Exit = Option<Option<i32>>;
     let cases: [(&str, [Exit; 2], bool, &str); 9] = [
         ("Always", [None, None], false, "Pending"),
         ("Always", [Some(None), None], false, "Pending"),

@@ -135,7 +135,7 @@ impl Worker {
         };
         match made {
             Ok(sandbox) => {
-                self.neighbours.owns(&sandbox.id, &self.uid);
+                self.pods.owns(&sandbox.id, &self.uid);
                 self.memory.sandbox = Step::Due;
                 self.memory.network = Step::Due;
                 self.memory.step_failures.remove("sandbox");

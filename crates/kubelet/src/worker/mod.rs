@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use plinth_runtime::SandboxId;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +24,7 @@ use tracing::{Instrument, debug, info_span};
 use crate::context::Node;
 use crate::identity::{PodName, PodUid};
 use crate::plan::{self, Schedule};
+use crate::pods::Pods;
 use crate::probe::Probes;
 use crate::volumes::PodDir;
 
@@ -43,14 +43,6 @@ pub(crate) struct Desired {
     pub(crate) content: u64,
 }
 
-/// What a worker tells the registry.
-pub(crate) trait Neighbours: Send + Sync {
-    /// Events of this sandbox are for the pod of this UID.
-    fn owns(&self, sandbox: &SandboxId, uid: &PodUid);
-    /// Nothing of the pod runs any more: its name is free.
-    fn vacated(&self, uid: &PodUid);
-}
-
 /// What follows a round.
 enum Next {
     /// Something was done: look again.
@@ -64,7 +56,7 @@ enum Next {
 /// One pod's worker.
 pub(crate) struct Worker {
     node: Arc<Node>,
-    neighbours: Arc<dyn Neighbours>,
+    pods: Arc<Pods>,
     name: PodName,
     uid: PodUid,
     desired: watch::Receiver<Desired>,
@@ -94,7 +86,7 @@ pub(crate) enum TaskEnd {
 impl Worker {
     pub(crate) fn new(
         node: Arc<Node>,
-        neighbours: Arc<dyn Neighbours>,
+        pods: Arc<Pods>,
         name: PodName,
         uid: PodUid,
         desired: watch::Receiver<Desired>,
@@ -104,7 +96,7 @@ impl Worker {
         let probes = Probes::new(wake.clone(), node.clone());
         Self {
             node,
-            neighbours,
+            pods,
             name,
             uid,
             desired,

@@ -16,7 +16,7 @@ use crate::spec;
 use crate::status::{pod_status, status_patch};
 
 impl Worker {
-    fn pods(&self) -> Api<Pod> {
+    fn api(&self) -> Api<Pod> {
         Api::namespaced(self.node.client.clone(), &self.name.namespace)
     }
 
@@ -30,7 +30,7 @@ impl Worker {
         };
         let params = PatchParams::default();
         match self
-            .pods()
+            .api()
             .patch_status(&self.name.name, &params, &Patch::Merge(&patch))
             .await
         {
@@ -110,7 +110,7 @@ impl Worker {
     /// The final status, then the removal (L-32); only what has been deleted is removed, and only under its own UID.
     pub(super) async fn finish(&mut self, pod: Option<&Pod>) -> Result<(), ActError> {
         let desired = self.desired.borrow().clone();
-        self.neighbours.vacated(&self.uid);
+        self.pods.vacated(&self.uid);
         let (Some(pod), false) = (pod, desired.removed) else {
             self.memory.finished = true;
             return Ok(());
@@ -137,7 +137,7 @@ impl Worker {
             }),
             ..DeleteParams::default()
         };
-        match self.pods().delete(&self.name.name, &params).await {
+        match self.api().delete(&self.name.name, &params).await {
             Ok(_) => {}
             Err(e) if e.is_conflict() || e.is_not_found() => debug!(error = %e, "already removed"),
             Err(e) => return Err(ActError::Delete(e.to_string())),
