@@ -75,10 +75,14 @@ impl Strategy for Rules {
         let gated = !list(spec, "schedulingGates").is_empty();
         let mut status = json!({"phase": "Pending", "qosClass": qos::class(spec)});
         if gated {
+            let created = object["metadata"]["creationTimestamp"].clone();
             status["conditions"] = json!([{
-                "type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "lastProbeTime": null,
-                "lastTransitionTime": null, "message": "Scheduling is blocked due to non-empty scheduling gates",
-                "observedGeneration": 1,
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+                "lastProbeTime": null,
+                "lastTransitionTime": created,
             }]);
         }
         put(object, "status", status);
