@@ -23,6 +23,11 @@ pub(crate) async fn run(core: &Core) -> Result<(), StartError> {
                  "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]},
     });
     ensure(core, "", "services", service, &[]).await?;
+    if core.advertise.0.is_loopback() {
+        // Nobody else could use it, and the API's own rules refuse it.
+        tracing::warn!(%address, "the API is advertised on the loopback: the Service kubernetes gets no endpoints");
+        return Ok(());
+    }
     let endpoints = json!({
         "apiVersion": "v1", "kind": "Endpoints",
         "metadata": {"name": "kubernetes", "namespace": "default",
