@@ -59,30 +59,57 @@ struct User {
 impl Api {
     /// Reads the first cluster and user of the kubeconfig at `path`.
     pub(crate) fn from_kubeconfig(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         let config: Kubeconfig = serde_saphyr::from_str(&text)?;
         let (cluster, user) = (config.clusters.first(), config.users.first());
         let (Some(NamedCluster { cluster }), Some(NamedUser { user })) = (cluster, user) else {
             bail!("{} names no cluster or no user", path.display());
         };
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&STANDARD.decode(&cluster.certificate_authority_data)?) {
+        for certificate in
+            CertificateDer::pem_slice_iter(&STANDARD.decode(&cluster.certificate_authority_data)?)
+        {
             roots.add(certificate?)?;
         }
-        let chain = CertificateDer::pem_slice_iter(&STANDARD.decode(&user.client_certificate_data)?)
-            .collect::<Result<Vec<_>, _>>()?;
+        let chain =
+            CertificateDer::pem_slice_iter(&STANDARD.decode(&user.client_certificate_data)?)
+                .collect::<Result<Vec<_>, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(&STANDARD.decode(&user.client_key_data)?)?;
-        let tls = ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key)?;
-        let address = cluster.server.strip_prefix("https://").context("the API is not on https")?.to_owned();
-        Ok(Self { address, tls: TlsConnector::from(Arc::new(tls)) })
+        let tls = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)?;
+        let address = cluster
+            .server
+            .strip_prefix("https://")
+            .context("the API is not on https")?
+            .to_owned();
+        Ok(Self {
+            address,
+            tls: TlsConnector::from(Arc::new(tls)),
+        })
     }
 
-    async fn send(&self, method: Method, path: &str, kind: &str, body: String) -> Result<Response<Incoming>> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: String,
+    ) -> Result<Response<Incoming>> {
         let stream = TcpStream::connect(&self.address).await?;
         stream.set_nodelay(true)?;
-        let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host).to_owned();
-        let stream = self.tls.connect(ServerName::try_from(host)?, stream).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let host = self
+            .address
+            .rsplit_once(':')
+            .map_or(self.address.as_str(), |(host, _)| host)
+            .to_owned();
+        let stream = self
+            .tls
+            .connect(ServerName::try_from(host)?, stream)
+            .await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // Ends with the response's body; an error shows there.
         tokio::spawn(connection);
         let request = Request::builder()
@@ -96,45 +123,68 @@ impl Api {
     }
 
     /// Sends one request and returns the answer's body; an answer other than 2xx is an error.
-    pub(crate) async fn call(&self, method: Method, path: &str, kind: &str, body: String) -> Result<Value> {
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: String,
+    ) -> Result<Value> {
         let response = self.send(method.clone(), path, kind, body).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
         if !status.is_success() {
-            bail!("{method} {path}: {status}: {}", String::from_utf8_lossy(&body));
+            bail!(
+                "{method} {path}: {status}: {}",
+                String::from_utf8_lossy(&body)
+            );
         }
         Ok(serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
     /// Creates an object in the collection at `path`.
     pub(crate) async fn create(&self, path: &str, object: &Value) -> Result<Value> {
-        self.call(Method::POST, path, "application/json", object.to_string()).await
+        self.call(Method::POST, path, "application/json", object.to_string())
+            .await
     }
 
     /// Reads the object or list at `path`.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
-        self.call(Method::GET, path, "application/json", String::new()).await
+        self.call(Method::GET, path, "application/json", String::new())
+            .await
     }
 
     /// Merges `patch` into the object at `path`.
     pub(crate) async fn merge(&self, path: &str, patch: &Value) -> Result<Value> {
-        self.call(Method::PATCH, path, "application/merge-patch+json", patch.to_string()).await
+        self.call(
+            Method::PATCH,
+            path,
+            "application/merge-patch+json",
+            patch.to_string(),
+        )
+        .await
     }
 
     /// Deletes the object at `path`.
     pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
-        self.call(Method::DELETE, path, "application/json", String::new()).await
+        self.call(Method::DELETE, path, "application/json", String::new())
+            .await
     }
 
     /// Watches the collection at `path` from its present state on.
     pub(crate) async fn watch(&self, path: &str) -> Result<Watch> {
         let separator = if path.contains('?') { '&' } else { '?' };
         let path = format!("{path}{separator}watch=true");
-        let response = self.send(Method::GET, &path, "application/json", String::new()).await?;
+        let response = self
+            .send(Method::GET, &path, "application/json", String::new())
+            .await?;
         if !response.status().is_success() {
             bail!("watching {path}: {}", response.status());
         }
-        Ok(Watch { body: response.into_body(), buffer: BytesMut::new() })
+        Ok(Watch {
+            body: response.into_body(),
+            buffer: BytesMut::new(),
+        })
     }
 }
 

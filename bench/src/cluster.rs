@@ -86,21 +86,38 @@ impl Place {
         wait_until_listening(started).await?;
         let kubeconfig = directory.join("kubeconfig.yaml");
         while !kubeconfig.exists() {
-            ensure!(started.elapsed() < Duration::from_secs(60), "no kubeconfig was written");
+            ensure!(
+                started.elapsed() < Duration::from_secs(60),
+                "no kubeconfig was written"
+            );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let api = Api::from_kubeconfig(&kubeconfig)?;
         while api.get("/readyz").await.is_err() {
-            ensure!(started.elapsed() < Duration::from_secs(60), "the server does not get ready");
+            ensure!(
+                started.elapsed() < Duration::from_secs(60),
+                "the server does not get ready"
+            );
         }
         let ready = started.elapsed();
-        Ok((Server { child, config, started, api }, ready))
+        Ok((
+            Server {
+                child,
+                config,
+                started,
+                api,
+            },
+            ready,
+        ))
     }
 }
 
 async fn wait_until_listening(started: Instant) -> Result<()> {
     while TcpStream::connect("127.0.0.1:6443").await.is_err() {
-        ensure!(started.elapsed() < Duration::from_secs(60), "nothing listens on 127.0.0.1:6443");
+        ensure!(
+            started.elapsed() < Duration::from_secs(60),
+            "nothing listens on 127.0.0.1:6443"
+        );
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     Ok(())
@@ -113,7 +130,10 @@ impl Server {
 
     /// Stops the server and leaves everything else as it is.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM)?;
+        kill(
+            Pid::from_raw(self.child.id().cast_signed()),
+            Signal::SIGTERM,
+        )?;
         self.child.wait().context("waiting for the server")?;
         Ok(())
     }

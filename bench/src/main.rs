@@ -42,8 +42,14 @@ fn in_a_lab() -> Result<i32> {
 }
 
 fn measure(directory: &Path) -> Result<()> {
-    let runs = env::args().nth(1).map_or(Ok(5), |runs| runs.parse()).context("RUNS is not a number")?;
-    rustls::crypto::ring::default_provider().install_default().ok().context("installing the TLS provider")?;
+    let runs = env::args()
+        .nth(1)
+        .map_or(Ok(5), |runs| runs.parse())
+        .context("RUNS is not a number")?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok()
+        .context("installing the TLS provider")?;
     let project = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let place = cluster::Place {
         plinth: env::current_exe()?.with_file_name("plinth"),
@@ -52,5 +58,8 @@ fn measure(directory: &Path) -> Result<()> {
         directory: directory.to_owned(),
         cgroup_root: env::var("LAB_CGROUP").context("LAB_CGROUP is not set: this is not a lab")?,
     };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(story::measure(&place, runs))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(story::measure(&place, runs))
 }

@@ -16,11 +16,30 @@ pub(crate) async fn measure(place: &Place, runs: usize) -> Result<()> {
     println!("{:<44} {:>12}   (range)", "", "median");
     starts(place, runs).await?;
     let (server, _) = place.start("story", Some("first")).await?;
-    place.image("story", &["import", "--rootfs", "plinth-node", &place.base_image.display().to_string()])?;
-    place.image("story", &["build", "-t", "kubia-stored", &place.example.display().to_string()])?;
+    place.image(
+        "story",
+        &[
+            "import",
+            "--rootfs",
+            "plinth-node",
+            &place.base_image.display().to_string(),
+        ],
+    )?;
+    place.image(
+        "story",
+        &[
+            "build",
+            "-t",
+            "kubia-stored",
+            &place.example.display().to_string(),
+        ],
+    )?;
     node_ready(&server).await?;
     let (mut creations, mut replacements, mut rollouts) = (Vec::new(), Vec::new(), Vec::new());
-    server.api.create("/api/v1/namespaces/default/services", &service()).await?;
+    server
+        .api
+        .create("/api/v1/namespaces/default/services", &service())
+        .await?;
     for run in 0..runs {
         creations.push(creation(&server.api, &format!("kubia-{run}")).await?);
         replacements.push(replacement(&server.api, &format!("kubia-{run}-1")).await?);
@@ -34,7 +53,10 @@ pub(crate) async fn measure(place: &Place, runs: usize) -> Result<()> {
     figures::print_times("rollout of 3", &mut rollouts);
     // Idle, with the last set's three pods: the allocator has had time to settle.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    figures::print_size("server, resident, three pods", weight::resident(server.pid())?);
+    figures::print_size(
+        "server, resident, three pods",
+        weight::resident(server.pid())?,
+    );
     let shims = weight::processes("plinth shim");
     let shim = *shims.first().context("no shim runs")?;
     figures::print_size("a shim, resident", weight::resident(shim)?);
@@ -71,14 +93,18 @@ async fn node_ready(server: &Server) -> Result<Duration> {
 
 fn condition(object: &Value, kind: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array();
-    conditions.is_some_and(|all| all.iter().any(|one| one["type"] == kind && one["status"] == "True"))
+    conditions.is_some_and(|all| {
+        all.iter()
+            .any(|one| one["type"] == kind && one["status"] == "True")
+    })
 }
 
 async fn creation(api: &Api, name: &str) -> Result<Duration> {
     let mut sets = api.watch(SETS).await?;
     let begin = Instant::now();
     api.create(SETS, &set(name)).await?;
-    sets.until(|_, set| set["metadata"]["name"] == name && set["status"]["readyReplicas"] == 3).await?;
+    sets.until(|_, set| set["metadata"]["name"] == name && set["status"]["readyReplicas"] == 3)
+        .await?;
     Ok(begin.elapsed())
 }
 
@@ -87,7 +113,10 @@ async fn replacement(api: &Api, pod: &str) -> Result<Duration> {
     let mut pods = api.watch(PODS).await?;
     let begin = Instant::now();
     api.delete(&format!("{PODS}/{pod}")).await?;
-    pods.until(|_, now| now["metadata"]["name"] == pod && now["metadata"]["uid"] != old && condition(now, "Ready")).await?;
+    pods.until(|_, now| {
+        now["metadata"]["name"] == pod && now["metadata"]["uid"] != old && condition(now, "Ready")
+    })
+    .await?;
     Ok(begin.elapsed())
 }
 

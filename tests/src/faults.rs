@@ -40,18 +40,27 @@ fn kills(stage: &mut Stage, seed: u64, rounds: usize) -> Result<()> {
     println!("seed {seed}");
     let mut schedule = Schedule(seed);
     stage.start_server()?;
-    stage.shell.run("kubectl wait --for=condition=Ready node/lab --timeout=60s")?.ok()?;
+    stage
+        .shell
+        .run("kubectl wait --for=condition=Ready node/lab --timeout=60s")?
+        .ok()?;
     stage.build_images()?;
-    stage.shell.run("kubectl apply -f examples/kubia/kubia.yaml")?.ok()?;
+    stage
+        .shell
+        .run("kubectl apply -f examples/kubia/kubia.yaml")?
+        .ok()?;
     stage.rolled_out("kubia")?;
     for ordinal in 0..3 {
         let ip = stage.pod_ip(&format!("kubia-{ordinal}"))?;
-        stage.shell.until(&format!("curl -sS -d 'of {ordinal}' {ip}:8080"), Duration::from_secs(30), |o| o.code == 0)?;
+        stage.curl(&format!("-d 'of {ordinal}' {ip}:8080"))?;
     }
     let claims = volumes(stage)?;
     for round in 0..rounds {
         let change = match schedule.below(3) {
-            0 => format!("kubectl delete pod kubia-{} --wait=false", schedule.below(3)),
+            0 => format!(
+                "kubectl delete pod kubia-{} --wait=false",
+                schedule.below(3)
+            ),
             1 => format!("kubectl set env sts/kubia ROUND={round}"),
             _ => format!("kubectl annotate --overwrite sts kubia example.org/round={round}"),
         };
@@ -73,11 +82,15 @@ fn check(stage: &Stage, claims: &BTreeMap<String, String>) -> Result<()> {
     ensure!(&volumes(stage)? == claims, "a claim lost its volume");
     for ordinal in 0..3 {
         let ip = stage.pod_ip(&format!("kubia-{ordinal}"))?;
-        let told = stage.shell.until(&format!("curl -sS {ip}:8080"), Duration::from_secs(30), |o| o.code == 0)?;
-        told.says(&format!("You've hit kubia-{ordinal}\n"))?.says(&format!("of {ordinal}"))?;
+        let told = stage.curl(&format!("{ip}:8080"))?;
+        told.says(&format!("You've hit kubia-{ordinal}\n"))?
+            .says(&format!("of {ordinal}"))?;
     }
     let apps = processes("node /app.js");
-    ensure!(apps.len() == 3, "three members, but these processes: {apps:?}");
+    ensure!(
+        apps.len() == 3,
+        "three members, but these processes: {apps:?}"
+    );
     let shims = processes("plinth shim");
     ensure!(shims.len() == 3, "three pods, but these shims: {shims:?}");
     Ok(())
@@ -88,6 +101,11 @@ fn volumes(stage: &Stage) -> Result<BTreeMap<String, String>> {
     let output = stage.shell.quietly("kubectl get pvc")?.ok()?;
     let rows = output.rows();
     rows.iter()
-        .map(|row| Ok((row.first().context("no name")?.to_string(), row.get(2).context("no volume")?.to_string())))
+        .map(|row| {
+            Ok((
+                row.first().context("no name")?.to_string(),
+                row.get(2).context("no volume")?.to_string(),
+            ))
+        })
         .collect()
 }

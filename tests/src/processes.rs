@@ -27,8 +27,15 @@ impl Process {
         }
         let parent = fields.get(1)?.parse().ok()?;
         let started = fields.get(19)?.parse().ok()?;
-        let command = String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ");
-        Some(Self { pid, parent, started, command })
+        let command = String::from_utf8_lossy(&command)
+            .trim_end_matches('\0')
+            .replace('\0', " ");
+        Some(Self {
+            pid,
+            parent,
+            started,
+            command,
+        })
     }
 
     /// Whether exactly this process still runs.

@@ -51,12 +51,18 @@ impl Server {
                 let _ = sender.send(line);
             }
         });
-        let server = Self { child, log: log.to_owned() };
+        let server = Self {
+            child,
+            log: log.to_owned(),
+        };
         loop {
             match ready.recv_timeout(Duration::from_secs(60)) {
                 Ok(line) if line.contains("export KUBECONFIG=") => return Ok(server),
                 Ok(_) => {}
-                Err(error) => bail!("the server did not become ready ({error}):\n{}", server.log_tail()),
+                Err(error) => bail!(
+                    "the server did not become ready ({error}):\n{}",
+                    server.log_tail()
+                ),
             }
         }
     }
@@ -68,8 +74,16 @@ impl Server {
 
     /// Stops the server and waits until it is gone.
     pub fn stop(mut self, how: Stop) -> Result<()> {
-        let signal = if how == Stop::Terminate { Signal::SIGTERM } else { Signal::SIGKILL };
-        println!("$ kill -{} {}", signal.as_str().trim_start_matches("SIG"), self.child.id());
+        let signal = if how == Stop::Terminate {
+            Signal::SIGTERM
+        } else {
+            Signal::SIGKILL
+        };
+        println!(
+            "$ kill -{} {}",
+            signal.as_str().trim_start_matches("SIG"),
+            self.child.id()
+        );
         kill(Pid::from_raw(self.child.id().cast_signed()), signal)?;
         let status = self.child.wait()?;
         if how == Stop::Terminate && !status.success() {

@@ -25,19 +25,35 @@ pub struct Output {
 impl Output {
     /// Fails unless the command succeeded.
     pub fn ok(self) -> Result<Self> {
-        ensure!(self.code == 0, "`{}` exited with {}: {}", self.command, self.code, self.stderr.trim());
+        ensure!(
+            self.code == 0,
+            "`{}` exited with {}: {}",
+            self.command,
+            self.code,
+            self.stderr.trim()
+        );
         Ok(self)
     }
 
     /// Fails unless standard output contains `text`.
     pub fn says(self, text: &str) -> Result<Self> {
-        ensure!(self.stdout.contains(text), "`{}` does not say {text:?}:\n{}{}", self.command, self.stdout, self.stderr);
+        ensure!(
+            self.stdout.contains(text),
+            "`{}` does not say {text:?}:\n{}{}",
+            self.command,
+            self.stdout,
+            self.stderr
+        );
         Ok(self)
     }
 
     /// The rows of a table, without its header, each split into its columns.
     pub fn rows(&self) -> Vec<Vec<&str>> {
-        self.stdout.lines().skip(1).map(|line| line.split_whitespace().collect()).collect()
+        self.stdout
+            .lines()
+            .skip(1)
+            .map(|line| line.split_whitespace().collect())
+            .collect()
     }
 }
 
@@ -51,12 +67,19 @@ pub struct Shell {
 impl Shell {
     /// Commands run in `directory` with `environment` added to this process's own.
     pub fn new(directory: &Path, environment: Vec<(String, String)>) -> Self {
-        Self { directory: directory.to_owned(), environment }
+        Self {
+            directory: directory.to_owned(),
+            environment,
+        }
     }
 
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", line]).current_dir(&self.directory).envs(self.environment.iter().cloned()).stdin(Stdio::null());
+        command
+            .args(["-c", line])
+            .current_dir(&self.directory)
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null());
         command
     }
 
@@ -71,18 +94,28 @@ impl Shell {
     /// Runs `line` without printing anything.
     pub fn quietly(&self, line: &str) -> Result<Output> {
         use std::os::unix::process::ExitStatusExt;
-        let output = self.command(line).output().with_context(|| format!("running `{line}`"))?;
+        let output = self
+            .command(line)
+            .output()
+            .with_context(|| format!("running `{line}`"))?;
         let status = output.status;
         Ok(Output {
             command: line.to_owned(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            code: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
+            code: status
+                .code()
+                .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
         })
     }
 
     /// Runs `line` again and again until `wanted` is content with its output, for at most `limit`.
-    pub fn until(&self, line: &str, limit: Duration, wanted: impl Fn(&Output) -> bool) -> Result<Output> {
+    pub fn until(
+        &self,
+        line: &str,
+        limit: Duration,
+        wanted: impl Fn(&Output) -> bool,
+    ) -> Result<Output> {
         let deadline = Instant::now() + limit;
         loop {
             let output = self.quietly(line)?;
@@ -92,7 +125,11 @@ impl Shell {
                 return Ok(output);
             }
             if Instant::now() > deadline {
-                bail!("after {limit:?} `{line}` still says:\n{}{}", output.stdout, output.stderr);
+                bail!(
+                    "after {limit:?} `{line}` still says:\n{}{}",
+                    output.stdout,
+                    output.stderr
+                );
             }
             thread::yield_now();
         }
@@ -103,7 +140,10 @@ impl Shell {
     pub fn watch(&self, line: &str) -> Result<Background> {
         println!("$ {line} &");
         let mut command = self.command(&format!("exec {line} -v=6"));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
         let stderr = child.stderr.take().context("no errors to read")?;
         let (sender, watching) = mpsc::channel();
         thread::spawn(move || {
@@ -114,16 +154,25 @@ impl Shell {
                 }
             }
         });
-        watching.recv_timeout(Duration::from_secs(30)).with_context(|| format!("`{line}` does not watch"))?;
+        watching
+            .recv_timeout(Duration::from_secs(30))
+            .with_context(|| format!("`{line}` does not watch"))?;
         let stdout = child.stdout.take().context("no output to read")?;
         let lines = Arc::new(Mutex::new(Vec::new()));
         let collected = Arc::clone(&lines);
         let reader = thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                collected.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                collected
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
             }
         });
-        Ok(Background { child, lines, reader: Some(reader) })
+        Ok(Background {
+            child,
+            lines,
+            reader: Some(reader),
+        })
     }
 }
 
@@ -145,7 +194,11 @@ impl Background {
         {
             bail!("reading a command's output failed");
         }
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let lines = self
+            .lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         for line in &lines {
             println!("| {line}");
         }

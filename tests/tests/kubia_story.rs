@@ -5,9 +5,19 @@ use std::path::Path;
 use std::process::Command;
 
 fn play<A: AsRef<OsStr>>(arguments: &[A]) {
-    let output = Command::new(env!("CARGO_BIN_EXE_story")).args(arguments).output().expect("story starts");
-    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "the story failed with {}:\n{told}\n{errors}", output.status);
+    let output = Command::new(env!("CARGO_BIN_EXE_story"))
+        .args(arguments)
+        .output()
+        .expect("story starts");
+    let (told, errors) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "the story failed with {}:\n{told}\n{errors}",
+        output.status
+    );
 }
 
 #[test]
@@ -18,7 +28,10 @@ fn the_story_runs_with_kubectl_1_37() {
 #[test]
 fn the_story_runs_with_the_machines_own_kubectl() {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    match std::env::split_paths(&path).map(|directory| directory.join("kubectl")).find(|candidate| candidate.exists()) {
+    match std::env::split_paths(&path)
+        .map(|directory| directory.join("kubectl"))
+        .find(|candidate| candidate.exists())
+    {
         Some(kubectl) => play(&[kubectl]),
         None => println!("SKIPPED: this machine has no kubectl of its own"),
     }

@@ -17,7 +17,9 @@ pub(crate) fn remove(root: &str) -> Result<(), LabError> {
 
 fn hierarchies() -> io::Result<Vec<PathBuf>> {
     let mounts = fs::read_to_string("/proc/mounts")?;
-    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let fields = mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>());
     Ok(fields
         .filter(|fields| matches!(fields.get(2), Some(&"cgroup" | &"cgroup2")))
         .filter_map(|fields| fields.get(1).map(PathBuf::from))

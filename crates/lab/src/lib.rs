@@ -29,7 +29,10 @@ pub enum LabError {
 
 pub(crate) fn step<E: Into<io::Error>>(step: impl Into<String>) -> impl FnOnce(E) -> LabError {
     let step = step.into();
-    move |source| LabError::Step { step, source: source.into() }
+    move |source| LabError::Step {
+        step,
+        source: source.into(),
+    }
 }
 
 /// A place for one run: a directory and a cgroup name that nobody else uses.
@@ -42,11 +45,19 @@ pub struct Lab {
 impl Lab {
     /// Makes a lab below the directory for temporary files.
     pub fn new() -> Result<Self, LabError> {
-        let directory =
-            tempfile::Builder::new().prefix("plinth-lab-").tempdir().map_err(step("making its directory"))?;
-        let name = directory.path().file_name().map(|name| name.to_string_lossy().into_owned());
+        let directory = tempfile::Builder::new()
+            .prefix("plinth-lab-")
+            .tempdir()
+            .map_err(step("making its directory"))?;
+        let name = directory
+            .path()
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
         let cgroup_root = format!("/{}", name.unwrap_or_else(|| "plinth-lab".to_owned()));
-        Ok(Self { directory, cgroup_root })
+        Ok(Self {
+            directory,
+            cgroup_root,
+        })
     }
 
     /// The lab's directory, on the disk of the host.
@@ -66,8 +77,14 @@ impl Lab {
     /// The program sees `LAB_DIR` and `LAB_CGROUP` in its environment.
     pub fn run(&self, program: &Path, args: &[OsString]) -> Result<i32, LabError> {
         let env = [
-            (OsString::from("LAB_DIR"), self.path().as_os_str().to_owned()),
-            (OsString::from("LAB_CGROUP"), OsString::from(&self.cgroup_root)),
+            (
+                OsString::from("LAB_DIR"),
+                self.path().as_os_str().to_owned(),
+            ),
+            (
+                OsString::from("LAB_CGROUP"),
+                OsString::from(&self.cgroup_root),
+            ),
         ];
         namespaces::run_inside(program, args, &env)
     }
@@ -76,6 +93,8 @@ impl Lab {
     pub fn close(self) -> Result<(), LabError> {
         cgroups::remove(&self.cgroup_root)?;
         let path: PathBuf = self.directory.path().to_owned();
-        self.directory.close().map_err(step(format!("removing {}", path.display())))
+        self.directory
+            .close()
+            .map_err(step(format!("removing {}", path.display())))
     }
 }

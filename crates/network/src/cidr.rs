@@ -36,7 +36,10 @@ impl Ipv4Cidr {
     /// `prefix` values above 32 count as 32.
     pub fn containing(address: Ipv4Addr, prefix: u8) -> Self {
         let prefix = prefix.min(32);
-        Self { network: u32::from(address) & mask(prefix), prefix }
+        Self {
+            network: u32::from(address) & mask(prefix),
+            prefix,
+        }
     }
 
     /// The first address, which names the range.
@@ -72,7 +75,10 @@ impl Ipv4Cidr {
     /// The first sub-range of `prefix` bits: the share of the first node.
     /// A prefix shorter than the range's own gives the range itself.
     pub fn first_subnet(self, prefix: u8) -> Self {
-        Self { network: self.network, prefix: prefix.clamp(self.prefix, 32) }
+        Self {
+            network: self.network,
+            prefix: prefix.clamp(self.prefix, 32),
+        }
     }
 }
 
@@ -99,7 +105,10 @@ impl FromStr for Ipv4Cidr {
         }
         let network = Self::containing(address, prefix);
         if network.network() != address {
-            return Err(CidrError::HostBits { given: text.to_owned(), network });
+            return Err(CidrError::HostBits {
+                given: text.to_owned(),
+                network,
+            });
         }
         Ok(network)
     }
@@ -118,8 +127,14 @@ mod tests {
 
     #[test]
     fn a_wrong_range_says_what_is_wrong() {
-        assert!(matches!("10.0.0.0".parse::<Ipv4Cidr>(), Err(CidrError::Malformed(_))));
-        assert!(matches!("10.0.0.0/33".parse::<Ipv4Cidr>(), Err(CidrError::PrefixTooLong(_))));
+        assert!(matches!(
+            "10.0.0.0".parse::<Ipv4Cidr>(),
+            Err(CidrError::Malformed(_))
+        ));
+        assert!(matches!(
+            "10.0.0.0/33".parse::<Ipv4Cidr>(),
+            Err(CidrError::PrefixTooLong(_))
+        ));
         let error = "10.244.3.1/16".parse::<Ipv4Cidr>().expect_err("host bits");
         assert!(error.to_string().contains("10.244.0.0/16"), "{error}");
     }

@@ -33,7 +33,9 @@ pub enum IpamError {
         source: io::Error,
     },
     /// Two lease files name the same holder.
-    #[error("sandbox {holder} holds both {first} and {second}: remove one of the files in {directory:?}")]
+    #[error(
+        "sandbox {holder} holds both {first} and {second}: remove one of the files in {directory:?}"
+    )]
     HeldTwice {
         /// The sandbox id.
         holder: String,
@@ -73,7 +75,10 @@ impl Ipam {
         let mut leases = Leases::default();
         for entry in fs::read_dir(directory).map_err(file_error(directory))? {
             let path = entry.map_err(file_error(directory))?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
             if name == "last" {
                 let text = fs::read_to_string(&path).map_err(file_error(&path))?;
                 leases.last = text.trim().parse().ok();
@@ -90,7 +95,11 @@ impl Ipam {
                 leases.by_address.insert(address, holder);
             }
         }
-        Ok(Self { directory: directory.to_owned(), range, leases: Mutex::new(leases) })
+        Ok(Self {
+            directory: directory.to_owned(),
+            range,
+            leases: Mutex::new(leases),
+        })
     }
 
     /// The address of `holder`, leased now unless it already has one.
@@ -107,7 +116,10 @@ impl Ipam {
         // fails if another process gave the address away.
         let path = self.directory.join(address.to_string());
         let draft = self.directory.join(format!(".{address}"));
-        let file_error = |source| IpamError::File { path: path.clone(), source };
+        let file_error = |source| IpamError::File {
+            path: path.clone(),
+            source,
+        };
         fs::write(&draft, holder).map_err(file_error)?;
         let linked = fs::hard_link(&draft, &path);
         fs::remove_file(&draft).map_err(file_error)?;
@@ -122,7 +134,9 @@ impl Ipam {
     /// Gives the address of `holder` back; nothing happens if it has none.
     pub(crate) fn release(&self, holder: &str) -> Result<(), IpamError> {
         let mut leases = self.lock();
-        let Some(address) = leases.by_holder.get(holder).copied() else { return Ok(()) };
+        let Some(address) = leases.by_holder.get(holder).copied() else {
+            return Ok(());
+        };
         let path = self.directory.join(address.to_string());
         match fs::remove_file(&path) {
             Ok(()) => {}
@@ -141,7 +155,11 @@ impl Ipam {
 
     /// Every holder with its address, by holder.
     pub(crate) fn leases(&self) -> Vec<(String, Ipv4Addr)> {
-        self.lock().by_holder.iter().map(|(holder, address)| (holder.clone(), *address)).collect()
+        self.lock()
+            .by_holder
+            .iter()
+            .map(|(holder, address)| (holder.clone(), *address))
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Leases> {
@@ -152,11 +170,15 @@ impl Ipam {
 
 /// The free address that comes next after the last one given, wrapping round.
 fn next_free(range: Ipv4Cidr, leases: &Leases) -> Option<Ipv4Addr> {
-    let usable = u32::try_from(range.size().checked_sub(3)?).ok().filter(|usable| *usable > 0)?;
+    let usable = u32::try_from(range.size().checked_sub(3)?)
+        .ok()
+        .filter(|usable| *usable > 0)?;
     let start = leases
         .last
         .filter(|last| range.contains(*last))
-        .map_or(0, |last| (u32::from(last) - u32::from(range.network())).saturating_sub(1));
+        .map_or(0, |last| {
+            (u32::from(last) - u32::from(range.network())).saturating_sub(1)
+        });
     (0..usable)
         .filter_map(|step| range.nth(2 + (start + step) % usable))
         .find(|address| !leases.by_address.contains_key(address))
@@ -175,7 +197,9 @@ mod tests {
     #[test]
     fn a_returning_sandbox_finds_its_address_after_a_restart() {
         let directory = tempfile::tempdir().expect("tempdir");
-        let first = ipam(directory.path(), "10.244.0.0/24").lease("a").expect("lease");
+        let first = ipam(directory.path(), "10.244.0.0/24")
+            .lease("a")
+            .expect("lease");
         let again = ipam(directory.path(), "10.244.0.0/24");
         assert_eq!(again.lease("a").expect("lease"), first);
         assert_ne!(again.lease("b").expect("lease"), first);
@@ -192,7 +216,10 @@ mod tests {
             assert_ne!(ipam.lease(holder).expect("lease"), first);
         }
         assert_eq!(ipam.lease("f").expect("lease"), first);
-        assert!(matches!(ipam.lease("g"), Err(IpamError::Exhausted { held: 5, .. })));
+        assert!(matches!(
+            ipam.lease("g"),
+            Err(IpamError::Exhausted { held: 5, .. })
+        ));
     }
 
     proptest! {

@@ -83,7 +83,10 @@ impl Links {
             runtime.spawn(connection);
             Ok(Self { handle })
         })
-        .map_err(|source| LinkError::Namespace { path: path.to_owned(), source })
+        .map_err(|source| LinkError::Namespace {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// The index of the link `name`, if there is one.
@@ -92,7 +95,15 @@ impl Links {
     }
 
     async fn find(&self, name: &str) -> Result<Option<LinkMessage>, LinkError> {
-        match self.handle.link().get().match_name(name.to_owned()).execute().try_next().await {
+        match self
+            .handle
+            .link()
+            .get()
+            .match_name(name.to_owned())
+            .execute()
+            .try_next()
+            .await
+        {
             Ok(link) => Ok(link),
             Err(error) if is_errno(&error, nix::errno::Errno::ENODEV) => Ok(None),
             Err(error) => Err(step(format!("looking up link {name}"))(error)),
@@ -100,7 +111,9 @@ impl Links {
     }
 
     async fn existing(&self, name: &str) -> Result<u32, LinkError> {
-        self.index(name).await?.ok_or_else(|| LinkError::Vanished(name.to_owned()))
+        self.index(name)
+            .await?
+            .ok_or_else(|| LinkError::Vanished(name.to_owned()))
     }
 
     /// Makes the bridge `name` with `gateway` as its address in `range`, and with `vips`, each as a
@@ -115,12 +128,22 @@ impl Links {
         if self.index(name).await?.is_none() {
             // A fixed address: otherwise the bridge takes over the lowest of its ports', and neighbours'
             // caches go stale whenever a pod comes or goes.
-            let bridge = LinkBridge::new(name).address(hardware_address(gateway)).mtu(MTU).up().build();
-            self.handle.link().add(bridge).execute().await.map_err(step(format!("making bridge {name}")))?;
+            let bridge = LinkBridge::new(name)
+                .address(hardware_address(gateway))
+                .mtu(MTU)
+                .up()
+                .build();
+            self.handle
+                .link()
+                .add(bridge)
+                .execute()
+                .await
+                .map_err(step(format!("making bridge {name}")))?;
         }
         let index = self.existing(name).await?;
         self.set_up(index, name).await?;
-        self.ensure_address(index, name, gateway, range.prefix()).await?;
+        self.ensure_address(index, name, gateway, range.prefix())
+            .await?;
         for vip in vips {
             self.ensure_address(index, name, *vip, 32).await?;
         }
@@ -132,7 +155,9 @@ impl Links {
         match self.handle.route().add(unreachable(range)).execute().await {
             Ok(()) => Ok(()),
             Err(error) if is_errno(&error, nix::errno::Errno::EEXIST) => Ok(()),
-            Err(error) => Err(step(format!("adding the unreachable route of {range}"))(error)),
+            Err(error) => Err(step(format!("adding the unreachable route of {range}"))(
+                error,
+            )),
         }
     }
 
@@ -141,7 +166,9 @@ impl Links {
         match self.handle.route().del(unreachable(range)).execute().await {
             Ok(()) => Ok(()),
             Err(error) if is_errno(&error, nix::errno::Errno::ESRCH) => Ok(()),
-            Err(error) => Err(step(format!("removing the unreachable route of {range}"))(error)),
+            Err(error) => Err(step(format!("removing the unreachable route of {range}"))(
+                error,
+            )),
         }
     }
 
@@ -160,37 +187,53 @@ impl Links {
         if inside.index("eth0").await?.is_none() {
             // A host end without its peer belongs to a namespace that is gone.
             self.remove(host).await?;
-            let namespace = File::open(netns)
-                .map_err(|source| LinkError::Namespace { path: netns.to_owned(), source })?;
+            let namespace = File::open(netns).map_err(|source| LinkError::Namespace {
+                path: netns.to_owned(),
+                source,
+            })?;
             let mut peer = LinkUnspec::new_with_name("eth0")
                 .address(hardware_address(address))
                 .mtu(MTU)
                 .build();
-            peer.attributes.push(LinkAttribute::NetNsFd(namespace.as_raw_fd()));
+            peer.attributes
+                .push(LinkAttribute::NetNsFd(namespace.as_raw_fd()));
             let pair = LinkVeth::new(host, "eth0")
                 .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
                 .mtu(MTU)
                 .controller(bridge)
                 .up()
                 .build();
-            self.handle.link().add(pair).execute().await.map_err(step(format!("making veth pair {host}")))?;
+            self.handle
+                .link()
+                .add(pair)
+                .execute()
+                .await
+                .map_err(step(format!("making veth pair {host}")))?;
         }
         let lo = inside.existing("lo").await?;
         inside.set_up(lo, "lo").await?;
         let eth0 = inside.existing("eth0").await?;
-        inside.ensure_address(eth0, "eth0", address, range.prefix()).await?;
+        inside
+            .ensure_address(eth0, "eth0", address, range.prefix())
+            .await?;
         inside.set_up(eth0, "eth0").await?;
-        let default = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
+        let default = RouteMessageBuilder::<Ipv4Addr>::new()
+            .gateway(gateway)
+            .build();
         match inside.handle.route().add(default).execute().await {
             Ok(()) => Ok(()),
             Err(error) if is_errno(&error, nix::errno::Errno::EEXIST) => Ok(()),
-            Err(error) => Err(step(format!("adding the default route behind {host}"))(error)),
+            Err(error) => Err(step(format!("adding the default route behind {host}"))(
+                error,
+            )),
         }
     }
 
     /// Removes the link `name`; nothing happens if there is none. A veth's other end goes with it.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), LinkError> {
-        let Some(index) = self.index(name).await? else { return Ok(()) };
+        let Some(index) = self.index(name).await? else {
+            return Ok(());
+        };
         match self.handle.link().del(index).execute().await {
             Ok(()) => Ok(()),
             Err(error) if is_errno(&error, nix::errno::Errno::ENODEV) => Ok(()),
@@ -203,7 +246,10 @@ impl Links {
         let mut links = self.handle.link().get().execute();
         let mut names = Vec::new();
         while let Some(link) = links.try_next().await.map_err(step("listing links"))? {
-            let is_port = link.attributes.iter().any(|a| matches!(a, LinkAttribute::Controller(c) if *c == bridge));
+            let is_port = link
+                .attributes
+                .iter()
+                .any(|a| matches!(a, LinkAttribute::Controller(c) if *c == bridge));
             let name = link.attributes.iter().find_map(|a| match a {
                 LinkAttribute::IfName(name) => Some(name.clone()),
                 _ => None,
@@ -215,7 +261,12 @@ impl Links {
 
     async fn set_up(&self, index: u32, name: &str) -> Result<(), LinkError> {
         let up = LinkUnspec::new_with_index(index).up().build();
-        self.handle.link().set(up).execute().await.map_err(step(format!("bringing link {name} up")))
+        self.handle
+            .link()
+            .set(up)
+            .execute()
+            .await
+            .map_err(step(format!("bringing link {name} up")))
     }
 
     async fn ensure_address(
@@ -225,11 +276,16 @@ impl Links {
         address: Ipv4Addr,
         prefix: u8,
     ) -> Result<(), LinkError> {
-        let request = self.handle.address().add(index, IpAddr::V4(address), prefix);
+        let request = self
+            .handle
+            .address()
+            .add(index, IpAddr::V4(address), prefix);
         match request.execute().await {
             Ok(()) => Ok(()),
             Err(error) if is_errno(&error, nix::errno::Errno::EEXIST) => Ok(()),
-            Err(error) => Err(step(format!("giving {address}/{prefix} to link {name}"))(error)),
+            Err(error) => Err(step(format!("giving {address}/{prefix} to link {name}"))(
+                error,
+            )),
         }
     }
 }
@@ -239,7 +295,9 @@ fn unreachable(range: Ipv4Cidr) -> RouteMessage {
         .destination_prefix(range.network(), range.prefix())
         .kind(RouteType::Unreachable)
         .build();
-    route.attributes.push(RouteAttribute::Priority(UNREACHABLE_METRIC));
+    route
+        .attributes
+        .push(RouteAttribute::Priority(UNREACHABLE_METRIC));
     route
 }
 
@@ -249,4 +307,3 @@ fn hardware_address(address: Ipv4Addr) -> Vec<u8> {
     let [a, b, c, d] = address.octets();
     vec![0x0a, 0x58, a, b, c, d]
 }
-

@@ -53,12 +53,16 @@ fn nft(script: &str) -> Result<(), MasqueradeError> {
         .spawn()
         .map_err(MasqueradeError::Run)?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(script.as_bytes()).map_err(MasqueradeError::Run)?;
+        stdin
+            .write_all(script.as_bytes())
+            .map_err(MasqueradeError::Run)?;
     }
     let output = child.wait_with_output().map_err(MasqueradeError::Run)?;
     if output.status.success() {
         Ok(())
     } else {
-        Err(MasqueradeError::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+        Err(MasqueradeError::Refused(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        ))
     }
 }

@@ -90,18 +90,31 @@ impl Network {
             .filter(|_| config.node_cidr.size() >= 4)
             .ok_or(NetworkError::RangeTooSmall(config.node_cidr))?;
         if config.cluster_cidr.overlaps(config.service_cidr) {
-            return Err(NetworkError::RangesOverlap(config.cluster_cidr, config.service_cidr));
+            return Err(NetworkError::RangesOverlap(
+                config.cluster_cidr,
+                config.service_cidr,
+            ));
         }
         let ipam = Ipam::open(&config.state_dir.join("leases"), config.node_cidr)?;
         let links = Links::open()?;
         // Routes first: from here on nothing of the cluster's ranges can leave the host.
         links.ensure_unreachable(config.cluster_cidr).await?;
         links.ensure_unreachable(config.service_cidr).await?;
-        let bridge = links.ensure_bridge(&config.bridge, gateway, config.node_cidr, &config.vips).await?;
+        let bridge = links
+            .ensure_bridge(&config.bridge, gateway, config.node_cidr, &config.vips)
+            .await?;
         let path = "/proc/sys/net/ipv4/ip_forward";
         fs::write(path, "1").map_err(|source| NetworkError::Sysctl { path, source })?;
         masquerade::install(config.cluster_cidr, config.service_cidr)?;
-        Ok(Self { shared: Arc::new(Shared { config, gateway, bridge, links, ipam }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                config,
+                gateway,
+                bridge,
+                links,
+                ipam,
+            }),
+        })
     }
 
     /// Connects the network namespace at `netns` for the sandbox `id` and returns its address.
@@ -113,7 +126,14 @@ impl Network {
         let address = shared.ipam.lease(id)?;
         shared
             .links
-            .connect(&host_link(id), shared.bridge, netns, address, shared.config.node_cidr, shared.gateway)
+            .connect(
+                &host_link(id),
+                shared.bridge,
+                netns,
+                address,
+                shared.config.node_cidr,
+                shared.gateway,
+            )
             .await?;
         Ok(address)
     }
@@ -156,7 +176,10 @@ impl Network {
         match fs::remove_dir_all(&config.state_dir) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(NetworkError::RemoveState { path: config.state_dir.clone(), source }),
+            Err(source) => Err(NetworkError::RemoveState {
+                path: config.state_dir.clone(),
+                source,
+            }),
         }
     }
 }
@@ -164,6 +187,10 @@ impl Network {
 /// The name of a sandbox's link on the host: link names have 15 bytes, ids are longer.
 fn host_link(id: &str) -> String {
     let digest = Sha256::digest(id.as_bytes());
-    let short: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    let short: String = digest
+        .iter()
+        .take(5)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("veth{short}")
 }

@@ -18,7 +18,10 @@ struct Sandbox(Child);
 
 impl Sandbox {
     fn start() -> Self {
-        let child = Command::new("unshare").args(["--net", "sleep", "600"]).spawn().expect("unshare");
+        let child = Command::new("unshare")
+            .args(["--net", "sleep", "600"])
+            .spawn()
+            .expect("unshare");
         let sandbox = Self(child);
         let host = std::fs::read_link("/proc/thread-self/ns/net").expect("own namespace");
         while std::fs::read_link(sandbox.netns()).expect("namespace of sandbox") == host {
@@ -52,7 +55,11 @@ impl Drop for Sandbox {
 
 fn in_lab<F: Future<Output = ()>>(test: F) {
     plinth_lab::enter_private_network().expect("lab");
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(test);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("runtime")
+        .block_on(test);
 }
 
 fn config(state: &tempfile::TempDir) -> NetworkConfig {
@@ -92,17 +99,26 @@ fn pods_and_host_reach_each_other_by_address() {
         assert_ne!(a_address, b_address);
 
         let pod = SocketAddr::from((a_address, 8080));
-        let server = serve_once(a.inside(|| TcpListener::bind("0.0.0.0:8080").expect("bind")), "from a");
+        let server = serve_once(
+            a.inside(|| TcpListener::bind("0.0.0.0:8080").expect("bind")),
+            "from a",
+        );
         assert_eq!(b.inside(move || read_from(pod)), "from a");
         server.join().expect("server");
 
-        let server = serve_once(a.inside(|| TcpListener::bind("0.0.0.0:8081").expect("bind")), "to the host");
+        let server = serve_once(
+            a.inside(|| TcpListener::bind("0.0.0.0:8081").expect("bind")),
+            "to the host",
+        );
         assert_eq!(read_from((a_address, 8081).into()), "to the host");
         server.join().expect("server");
 
         // A virtual address of this host, as the API's is.
         let server = serve_once(TcpListener::bind("10.96.0.1:443").expect("bind"), "api");
-        assert_eq!(a.inside(|| read_from("10.96.0.1:443".parse().expect("address"))), "api");
+        assert_eq!(
+            a.inside(|| read_from("10.96.0.1:443".parse().expect("address"))),
+            "api"
+        );
         server.join().expect("server");
     });
 }
@@ -117,8 +133,17 @@ fn a_restarted_daemon_finds_every_sandbox_as_it_was() {
         drop(network);
         let network = Network::start(config(&state)).await.expect("start again");
         assert_eq!(network.attachments(), [("a".to_owned(), address)]);
-        assert_eq!(network.attach("a", &sandbox.netns()).await.expect("attach again"), address);
-        let server = serve_once(sandbox.inside(|| TcpListener::bind("0.0.0.0:8080").expect("bind")), "still here");
+        assert_eq!(
+            network
+                .attach("a", &sandbox.netns())
+                .await
+                .expect("attach again"),
+            address
+        );
+        let server = serve_once(
+            sandbox.inside(|| TcpListener::bind("0.0.0.0:8080").expect("bind")),
+            "still here",
+        );
         assert_eq!(read_from((address, 8080).into()), "still here");
         server.join().expect("server");
     });
@@ -131,8 +156,13 @@ fn cluster_addresses_without_a_holder_are_unreachable() {
         let _network = Network::start(config(&state)).await.expect("start");
         for nobody in ["10.244.7.9:80", "10.96.77.77:80"] {
             let address = nobody.parse().expect("address");
-            let error = TcpStream::connect_timeout(&address, Duration::from_secs(5)).expect_err(nobody);
-            assert_eq!(error.raw_os_error(), Some(nix::errno::Errno::EHOSTUNREACH as i32), "{nobody}: {error}");
+            let error =
+                TcpStream::connect_timeout(&address, Duration::from_secs(5)).expect_err(nobody);
+            assert_eq!(
+                error.raw_os_error(),
+                Some(nix::errno::Errno::EHOSTUNREACH as i32),
+                "{nobody}: {error}"
+            );
         }
     });
 }
@@ -142,23 +172,43 @@ fn removing_the_network_leaves_no_link_route_rule_or_lease() {
     in_lab(async {
         let state = tempfile::tempdir().expect("tempdir");
         let observe = || {
-            let outputs = [&["ip", "-o", "link"][..], &["ip", "route", "show", "table", "all"], &["nft", "list", "ruleset"]]
-                .map(|command| Command::new(command[0]).args(&command[1..]).output().expect("command").stdout);
+            let outputs = [
+                &["ip", "-o", "link"][..],
+                &["ip", "route", "show", "table", "all"],
+                &["nft", "list", "ruleset"],
+            ]
+            .map(|command| {
+                Command::new(command[0])
+                    .args(&command[1..])
+                    .output()
+                    .expect("command")
+                    .stdout
+            });
             // IPv6 link-local routes come and go with the kernel's own pace.
             outputs.map(|text| {
-                String::from_utf8(text).expect("text").lines().filter(|line| !line.contains("fe80") && !line.contains("ff00::")).map(str::to_owned).collect::<Vec<_>>()
+                String::from_utf8(text)
+                    .expect("text")
+                    .lines()
+                    .filter(|line| !line.contains("fe80") && !line.contains("ff00::"))
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
             })
         };
         let before = observe();
         let sandbox = Sandbox::start();
         let network = Network::start(config(&state)).await.expect("start");
         network.attach("a", &sandbox.netns()).await.expect("attach");
-        network.attach("b", &Sandbox::start().netns()).await.expect("attach");
+        network
+            .attach("b", &Sandbox::start().netns())
+            .await
+            .expect("attach");
         network.detach("b").await.expect("detach");
         network.detach("b").await.expect("detach twice");
         assert_eq!(network.address("b"), None);
         Network::remove(&config(&state)).await.expect("remove");
-        Network::remove(&config(&state)).await.expect("remove twice");
+        Network::remove(&config(&state))
+            .await
+            .expect("remove twice");
         assert_eq!(observe(), before);
         assert!(!config(&state).state_dir.exists());
     });
@@ -171,7 +221,9 @@ fn names_are_answered_over_udp_and_tcp_and_other_zones_fail_without_upstream() {
         let _network = Network::start(config(&state)).await.expect("start");
         let stop = CancellationToken::new();
         let listen = ["10.96.0.10:53".parse().expect("address")];
-        let dns = DnsServer::start(&listen, "cluster.local", Vec::new(), stop.clone()).await.expect("dns");
+        let dns = DnsServer::start(&listen, "cluster.local", Vec::new(), stop.clone())
+            .await
+            .expect("dns");
         dns.set_namespaces(["default".to_owned()].into());
         dns.set_service(ServiceRecords {
             namespace: "default".to_owned(),
@@ -181,7 +233,14 @@ fn names_are_answered_over_udp_and_tcp_and_other_zones_fail_without_upstream() {
         });
         let dig = |args: &'static str| async move {
             let output = tokio::process::Command::new("dig")
-                .args(["@10.96.0.10", "+tries=1", "+time=5", "+noall", "+answer", "+comments"])
+                .args([
+                    "@10.96.0.10",
+                    "+tries=1",
+                    "+time=5",
+                    "+noall",
+                    "+answer",
+                    "+comments",
+                ])
                 .args(args.split(' '))
                 .output()
                 .await
@@ -194,7 +253,10 @@ fn names_are_answered_over_udp_and_tcp_and_other_zones_fail_without_upstream() {
             assert!(dig(args).await.contains("10.96.0.1"), "{transport}");
         }
         let missing = dig("nobody.default.svc.cluster.local").await;
-        assert!(missing.contains("NXDOMAIN") && missing.contains("aa"), "{missing}");
+        assert!(
+            missing.contains("NXDOMAIN") && missing.contains("aa"),
+            "{missing}"
+        );
         assert!(dig("example.org").await.contains("SERVFAIL"));
         stop.cancel();
     });

@@ -12,7 +12,12 @@ use crate::{check, image, reset, server};
 
 /// A Kubernetes cluster for stateful workloads, in one binary.
 #[derive(Parser, Debug)]
-#[command(name = "plinth", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "plinth",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -40,7 +45,12 @@ enum Command {
     /// Say what this host lacks to run pods, and how to get it
     Check {
         /// The data directory to be used
-        #[arg(long, value_name = "DIR", env = "PLINTH_DATA_DIR", default_value = "/var/lib/plinth")]
+        #[arg(
+            long,
+            value_name = "DIR",
+            env = "PLINTH_DATA_DIR",
+            default_value = "/var/lib/plinth"
+        )]
         data_dir: PathBuf,
     },
     /// Stop all pods and remove everything that Plinth has left on this host
@@ -77,7 +87,12 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Check { data_dir } => Ok(check::run(&data_dir)),
-            Command::Reset { config, yes, volumes, settings } => {
+            Command::Reset {
+                config,
+                yes,
+                volumes,
+                settings,
+            } => {
                 log("warn");
                 let config = settings.with_file(config.as_deref())?.resolve()?;
                 reset::run(&config, yes, volumes)
@@ -92,5 +107,9 @@ fn log(default: &str) {
     let filter = EnvFilter::try_from_env("PLINTH_LOG")
         .unwrap_or_else(|_| EnvFilter::new(format!("{default},hickory_server=warn")));
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .init();
 }

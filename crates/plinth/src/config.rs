@@ -98,7 +98,9 @@ impl Config {
     /// The service address of the API: the first of the range.
     pub(crate) fn api_service_ip(&self) -> Ipv4Addr {
         // A range of at least 16 addresses has a second one.
-        self.service_cidr.nth(1).unwrap_or(self.service_cidr.network())
+        self.service_cidr
+            .nth(1)
+            .unwrap_or(self.service_cidr.network())
     }
 }
 
@@ -106,8 +108,10 @@ impl Settings {
     /// Reads the file at `path`, if one was given, and lets the flags win over it.
     pub(crate) fn with_file(self, path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(self) };
-        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-        let file: Self = serde_saphyr::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+        let text =
+            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let file: Self =
+            serde_saphyr::from_str(&text).with_context(|| format!("in {}", path.display()))?;
         Ok(self.or(file))
     }
 
@@ -137,20 +141,32 @@ impl Settings {
     pub(crate) fn resolve(self) -> Result<Config> {
         let data_dir = self.data_dir.unwrap_or_else(|| "/var/lib/plinth".into());
         let cidr = |name: &str, given: Option<String>, default: &str| -> Result<Ipv4Cidr> {
-            given.as_deref().unwrap_or(default).parse().with_context(|| format!("--{name}"))
+            given
+                .as_deref()
+                .unwrap_or(default)
+                .parse()
+                .with_context(|| format!("--{name}"))
         };
         let cluster_cidr = cidr("cluster-cidr", self.cluster_cidr, "10.244.0.0/16")?;
         let service_cidr = cidr("service-cidr", self.service_cidr, "10.96.0.0/16")?;
         if cluster_cidr.overlaps(service_cidr) {
-            bail!("--cluster-cidr {cluster_cidr} and --service-cidr {service_cidr} overlap: keep them apart");
+            bail!(
+                "--cluster-cidr {cluster_cidr} and --service-cidr {service_cidr} overlap: keep them apart"
+            );
         }
         if cluster_cidr.size() < 4 || service_cidr.size() < 16 {
-            bail!("--cluster-cidr needs at least 4 addresses (/30) and --service-cidr at least 16 (/28)");
+            bail!(
+                "--cluster-cidr needs at least 4 addresses (/30) and --service-cidr at least 16 (/28)"
+            );
         }
-        let dns_default = service_cidr.nth(10).context("--service-cidr is too small")?;
+        let dns_default = service_cidr
+            .nth(10)
+            .context("--service-cidr is too small")?;
         let cluster_dns = self.cluster_dns.unwrap_or(dns_default);
         if !service_cidr.contains(cluster_dns) || service_cidr.nth(1) == Some(cluster_dns) {
-            bail!("--cluster-dns {cluster_dns} must be in the service range {service_cidr}, and not its first address");
+            bail!(
+                "--cluster-dns {cluster_dns} must be in the service range {service_cidr}, and not its first address"
+            );
         }
         let node_cidr = cluster_cidr.first_subnet(24);
         let gateway = node_cidr.nth(1).context("--cluster-cidr is too small")?;
@@ -158,27 +174,42 @@ impl Settings {
             Some(name) => name,
             None => host_name()?,
         };
-        if node_name.is_empty() || !node_name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c)) {
-            bail!("node name {node_name:?} must consist of lower case letters, digits, '-' and '.': set --node-name");
+        if node_name.is_empty()
+            || !node_name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c))
+        {
+            bail!(
+                "node name {node_name:?} must consist of lower case letters, digits, '-' and '.': set --node-name"
+            );
         }
         Ok(Config {
             run_dir: self.run_dir.unwrap_or_else(|| "/run/plinth".into()),
             log_dir: self.log_dir.unwrap_or_else(|| "/var/log/pods".into()),
-            write_kubeconfig: self.write_kubeconfig.unwrap_or_else(|| "/etc/plinth/kubeconfig.yaml".into()),
+            write_kubeconfig: self
+                .write_kubeconfig
+                .unwrap_or_else(|| "/etc/plinth/kubeconfig.yaml".into()),
             bind_address: self.bind_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
             secure_port: self.secure_port.unwrap_or(6443),
             agent: !self.no_agent.unwrap_or(false),
             node_name,
-            node_ip: self.node_ip.or_else(default_route_address).unwrap_or(gateway),
+            node_ip: self
+                .node_ip
+                .or_else(default_route_address)
+                .unwrap_or(gateway),
             kubelet_port: self.kubelet_port.unwrap_or(10250),
             cgroup_root: self.cgroup_root.unwrap_or_else(|| "/plinth".to_owned()),
             local_path: self.local_path.unwrap_or_else(|| data_dir.join("storage")),
-            resolv_conf: self.resolv_conf.unwrap_or_else(|| "/etc/resolv.conf".into()),
+            resolv_conf: self
+                .resolv_conf
+                .unwrap_or_else(|| "/etc/resolv.conf".into()),
             cluster_cidr,
             node_cidr,
             service_cidr,
             cluster_dns,
-            cluster_domain: self.cluster_domain.unwrap_or_else(|| "cluster.local".to_owned()),
+            cluster_domain: self
+                .cluster_domain
+                .unwrap_or_else(|| "cluster.local".to_owned()),
             data_dir,
         })
     }
@@ -209,8 +240,16 @@ mod tests {
         let directory = tempfile::tempdir().expect("tempdir");
         let path = directory.path().join("config.yaml");
         fs::write(&path, "cluster-domain: home.arpa\nsecure-port: 7443\n").expect("write");
-        let flags = Settings { secure_port: Some(8443), node_name: Some("n".to_owned()), ..Settings::default() };
-        let config = flags.with_file(Some(&path)).expect("file").resolve().expect("resolve");
+        let flags = Settings {
+            secure_port: Some(8443),
+            node_name: Some("n".to_owned()),
+            ..Settings::default()
+        };
+        let config = flags
+            .with_file(Some(&path))
+            .expect("file")
+            .resolve()
+            .expect("resolve");
         assert_eq!(config.cluster_domain, "home.arpa");
         assert_eq!(config.secure_port, 8443);
         assert_eq!(config.cluster_dns, Ipv4Addr::new(10, 96, 0, 10));
@@ -221,13 +260,24 @@ mod tests {
         let directory = tempfile::tempdir().expect("tempdir");
         let path = directory.path().join("config.yaml");
         fs::write(&path, "cluster-domian: home.arpa\n").expect("write");
-        let error = Settings::default().with_file(Some(&path)).expect_err("typo");
+        let error = Settings::default()
+            .with_file(Some(&path))
+            .expect_err("typo");
         assert!(format!("{error:#}").contains("cluster-domian"), "{error:#}");
     }
 
     #[test]
     fn ranges_that_overlap_are_refused() {
-        let settings = Settings { service_cidr: Some("10.244.8.0/24".to_owned()), ..Settings::default() };
-        assert!(settings.resolve().expect_err("overlap").to_string().contains("overlap"));
+        let settings = Settings {
+            service_cidr: Some("10.244.8.0/24".to_owned()),
+            ..Settings::default()
+        };
+        assert!(
+            settings
+                .resolve()
+                .expect_err("overlap")
+                .to_string()
+                .contains("overlap")
+        );
     }
 }

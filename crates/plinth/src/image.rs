@@ -15,7 +15,13 @@ use plinth_runtime::{
 #[derive(Args, Debug)]
 pub(crate) struct Place {
     /// The data directory of the server
-    #[arg(long, value_name = "DIR", env = "PLINTH_DATA_DIR", default_value = "/var/lib/plinth", global = true)]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "PLINTH_DATA_DIR",
+        default_value = "/var/lib/plinth",
+        global = true
+    )]
     data_dir: PathBuf,
 }
 
@@ -93,15 +99,30 @@ impl Command {
     pub(crate) fn run(self, place: &Place) -> Result<()> {
         let store = ImageStore::open(&place.data_dir.join("runtime"))?;
         match self {
-            Self::Build { tags, file, build_arg, target, no_cache, context } => {
-                let options =
-                    BuildOptions { tags, context, dockerfile: file, build_args: build_arg, target, no_cache };
+            Self::Build {
+                tags,
+                file,
+                build_arg,
+                target,
+                no_cache,
+                context,
+            } => {
+                let options = BuildOptions {
+                    tags,
+                    context,
+                    dockerfile: file,
+                    build_args: build_arg,
+                    target,
+                    no_cache,
+                };
                 build(&store, &options)
             }
             Self::Import { rootfs, path } => import(&store, rootfs.as_deref(), &path),
             Self::Ls => list(&store),
             Self::Inspect { name } => inspect(&store, &name),
-            Self::Tag { name, new_name } => store.tag(&name, &new_name).map(|_| ()).map_err(Into::into),
+            Self::Tag { name, new_name } => {
+                store.tag(&name, &new_name).map(|_| ()).map_err(Into::into)
+            }
             Self::Rm { names, force } => remove(&store, &names, force),
             Self::Export { names, output } => export(&store, &names, output.as_deref()),
             Self::Pull { name } => pull(&store, &name),
@@ -134,7 +155,9 @@ fn import(store: &ImageStore, rootfs: Option<&str>, path: &Path) -> Result<()> {
     let archive: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(BufReader::new(File::open(path).with_context(|| format!("opening {}", path.display()))?))
+        Box::new(BufReader::new(
+            File::open(path).with_context(|| format!("opening {}", path.display()))?,
+        ))
     };
     match rootfs {
         Some(name) => say(&store.import_rootfs(name, archive, &ImageConfig::default())?),
@@ -144,7 +167,11 @@ fn import(store: &ImageStore, rootfs: Option<&str>, path: &Path) -> Result<()> {
 }
 
 fn say(image: &Image) {
-    println!("{} {}", image.names.first().map_or("<none>", String::as_str), short(&image.id));
+    println!(
+        "{} {}",
+        image.names.first().map_or("<none>", String::as_str),
+        short(&image.id)
+    );
 }
 
 /// The first twelve digits of an id, as docker shows it.
@@ -157,10 +184,21 @@ fn list(store: &ImageStore) -> Result<()> {
     let now = Timestamp::now();
     println!("{:<58} {:<13} {:<9} SIZE", "NAME", "ID", "AGE");
     for image in store.list()? {
-        let age = image.created.map_or_else(|| "<unknown>".to_owned(), |created| plinth_api::table::human_duration(now.as_second() - created.as_second()));
-        let names = if image.names.is_empty() { vec!["<none>".to_owned()] } else { image.names.clone() };
+        let age = image.created.map_or_else(
+            || "<unknown>".to_owned(),
+            |created| plinth_api::table::human_duration(now.as_second() - created.as_second()),
+        );
+        let names = if image.names.is_empty() {
+            vec!["<none>".to_owned()]
+        } else {
+            image.names.clone()
+        };
         for name in names {
-            println!("{name:<58} {:<13} {age:<9} {}", short(&image.id), size(image.size));
+            println!(
+                "{name:<58} {:<13} {age:<9} {}",
+                short(&image.id),
+                size(image.size)
+            );
         }
     }
     Ok(())
@@ -204,9 +242,11 @@ fn export(store: &ImageStore, names: &[String], output: Option<&Path>) -> Result
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     match output {
         Some(path) => {
-            let mut file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
+            let mut file =
+                File::create(path).with_context(|| format!("creating {}", path.display()))?;
             store.export(&names, &mut file)?;
-            file.sync_all().with_context(|| format!("writing {}", path.display()))?;
+            file.sync_all()
+                .with_context(|| format!("writing {}", path.display()))?;
         }
         None => {
             let mut stdout = io::stdout().lock();
@@ -224,7 +264,9 @@ fn pull(store: &ImageStore, name: &str) -> Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider was installed already"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let mut told = String::new();
     let image = runtime.block_on(store.pull(name, &PullOptions::default(), &mut |progress| {
         let line = pull_line(&progress);
@@ -242,8 +284,16 @@ fn pull_line(progress: &PullProgress) -> String {
     match progress {
         PullProgress::Resolved { digest, layers } => format!("{digest}: {layers} layers"),
         PullProgress::Present { layer } => format!("{layer}: here already"),
-        PullProgress::Layer { digest, received, size } => {
-            format!("{digest}: {}% of {}", received * 10 / (*size).max(1) * 10, self::size(*size))
+        PullProgress::Layer {
+            digest,
+            received,
+            size,
+        } => {
+            format!(
+                "{digest}: {}% of {}",
+                received * 10 / (*size).max(1) * 10,
+                self::size(*size)
+            )
         }
     }
 }

@@ -11,14 +11,18 @@ use crate::pki::{Pki, write_private};
 /// Writes the administrator's kubeconfig for the API at `server`, readable by its owner only.
 pub(crate) fn write(path: &Path, server: &str, pki: &Pki) -> Result<()> {
     if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("making {}", directory.display()))?;
     }
     write_private(path, text(server, pki).as_bytes())
 }
 
 fn text(server: &str, pki: &Pki) -> String {
-    let (ca, certificate, key) =
-        (STANDARD.encode(&pki.ca), STANDARD.encode(&pki.admin.certificate), STANDARD.encode(&pki.admin.key));
+    let (ca, certificate, key) = (
+        STANDARD.encode(&pki.ca),
+        STANDARD.encode(&pki.admin.certificate),
+        STANDARD.encode(&pki.admin.key),
+    );
     format!(
         "apiVersion: v1\n\
          kind: Config\n\

@@ -17,7 +17,10 @@ use clap::Parser;
 fn main() -> ExitCode {
     // A shim is this binary started anew; it must stay single-threaded and small, so nothing is set up
     // before it branches off.
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == "shim") {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == "shim")
+    {
         return plinth_runtime::shim_main();
     }
     match cli::Cli::parse().run() {

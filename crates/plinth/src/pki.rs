@@ -14,8 +14,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use jiff::{Timestamp, ToSpan};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -70,9 +70,14 @@ impl Pki {
             .context("reading the certificate authority")?;
         let addresses = names.addresses.iter().copied().map(SanType::IpAddress);
         let mut api_names: Vec<SanType> = addresses.clone().collect();
-        let service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(str::to_owned);
+        let service =
+            ["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(str::to_owned);
         let full = format!("kubernetes.default.svc.{}", names.cluster_domain);
-        for name in service.into_iter().chain([full, "localhost".to_owned(), names.node_name.clone()]) {
+        for name in
+            service
+                .into_iter()
+                .chain([full, "localhost".to_owned(), names.node_name.clone()])
+        {
             api_names.push(SanType::DnsName(name.try_into()?));
         }
         let mut node_names: Vec<SanType> = addresses.collect();
@@ -114,9 +119,12 @@ impl Pki {
 
     /// TLS for the API: client certificates are optional, but if shown must be of our authority.
     pub(crate) fn api_tls(&self) -> Result<Arc<ServerConfig>> {
-        let verifier = WebPkiClientVerifier::builder(Arc::new(self.roots()?)).allow_unauthenticated().build()?;
-        let mut config =
-            ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain(&self.server)?, key(&self.server)?)?;
+        let verifier = WebPkiClientVerifier::builder(Arc::new(self.roots()?))
+            .allow_unauthenticated()
+            .build()?;
+        let mut config = ServerConfig::builder()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain(&self.server)?, key(&self.server)?)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
@@ -148,7 +156,10 @@ impl Pki {
 }
 
 fn chain(identity: &Identity) -> Result<Vec<CertificateDer<'static>>> {
-    Ok(CertificateDer::pem_slice_iter(identity.certificate.as_bytes()).collect::<Result<_, _>>()?)
+    Ok(
+        CertificateDer::pem_slice_iter(identity.certificate.as_bytes())
+            .collect::<Result<_, _>>()?,
+    )
 }
 
 fn key(identity: &Identity) -> Result<PrivateKeyDer<'static>> {
@@ -160,25 +171,47 @@ fn authority(directory: &Path, now: Timestamp) -> Result<Identity> {
         return Ok(existing);
     }
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, format!("plinth-ca@{}", now.as_second()));
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("plinth-ca@{}", now.as_second()));
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
     validity(&mut params, now, 10);
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
-    write(directory, "ca", Identity { certificate: certificate.pem(), key: key.serialize_pem() })
+    write(
+        directory,
+        "ca",
+        Identity {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        },
+    )
 }
 
-fn issued(directory: &Path, issuer: &Issuer<'_, KeyPair>, subject: &Subject, now: Timestamp) -> Result<Identity> {
+fn issued(
+    directory: &Path,
+    issuer: &Issuer<'_, KeyPair>,
+    subject: &Subject,
+    now: Timestamp,
+) -> Result<Identity> {
     if let Some(existing) = read(directory, subject.file)?
         && still_fits(&existing, subject, now)?
     {
         return Ok(existing);
     }
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, subject.common_name);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, subject.common_name);
     if let Some(organization) = subject.organization {
-        params.distinguished_name.push(DnType::OrganizationName, organization);
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, organization);
     }
     params.subject_alt_names.clone_from(&subject.names);
     params.extended_key_usages = vec![subject.usage.clone()];
@@ -187,7 +220,14 @@ fn issued(directory: &Path, issuer: &Issuer<'_, KeyPair>, subject: &Subject, now
     validity(&mut params, now, 1);
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, issuer)?;
-    write(directory, subject.file, Identity { certificate: certificate.pem(), key: key.serialize_pem() })
+    write(
+        directory,
+        subject.file,
+        Identity {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        },
+    )
 }
 
 /// Valid from an hour ago, so that a clock somewhat behind does not refuse it.
@@ -208,7 +248,11 @@ fn still_fits(identity: &Identity, subject: &Subject, now: Timestamp) -> Result<
     if certificate.validity().not_after.timestamp() < month_ahead {
         return Ok(false);
     }
-    let common_name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    let common_name = certificate
+        .subject()
+        .iter_common_name()
+        .next()
+        .and_then(|name| name.as_str().ok());
     if common_name != Some(subject.common_name) {
         return Ok(false);
     }
@@ -216,8 +260,12 @@ fn still_fits(identity: &Identity, subject: &Subject, now: Timestamp) -> Result<
     if let Some(names) = certificate.subject_alternative_name()? {
         for name in &names.value.general_names {
             match name {
-                x509_parser::extensions::GeneralName::DNSName(name) => named.push((*name).to_owned()),
-                x509_parser::extensions::GeneralName::IPAddress(bytes) => named.push(address_text(bytes)),
+                x509_parser::extensions::GeneralName::DNSName(name) => {
+                    named.push((*name).to_owned())
+                }
+                x509_parser::extensions::GeneralName::IPAddress(bytes) => {
+                    named.push(address_text(bytes))
+                }
                 _ => {}
             }
         }
@@ -247,7 +295,10 @@ fn address_text(bytes: &[u8]) -> String {
 }
 
 fn paths(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
-    (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")))
+    (
+        directory.join(format!("{name}.crt")),
+        directory.join(format!("{name}.key")),
+    )
 }
 
 fn read(directory: &Path, name: &str) -> Result<Option<Identity>> {
@@ -255,8 +306,13 @@ fn read(directory: &Path, name: &str) -> Result<Option<Identity>> {
     if !certificate.exists() || !key.exists() {
         return Ok(None);
     }
-    let text = |path: &Path| fs::read_to_string(path).with_context(|| format!("reading {}", path.display()));
-    Ok(Some(Identity { certificate: text(&certificate)?, key: text(&key)? }))
+    let text = |path: &Path| {
+        fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+    };
+    Ok(Some(Identity {
+        certificate: text(&certificate)?,
+        key: text(&key)?,
+    }))
 }
 
 /// Writes the key first: a certificate is there only with its key.
@@ -289,7 +345,10 @@ mod tests {
     fn names(addresses: &[&str]) -> Names {
         Names {
             node_name: "node-1".to_owned(),
-            addresses: addresses.iter().map(|address| address.parse().expect("address")).collect(),
+            addresses: addresses
+                .iter()
+                .map(|address| address.parse().expect("address"))
+                .collect(),
             cluster_domain: "cluster.local".to_owned(),
         }
     }
@@ -298,7 +357,9 @@ mod tests {
     fn certificates_are_made_once_and_anew_when_they_expire_or_name_others() {
         let directory = tempfile::tempdir().expect("tempdir");
         let now = Timestamp::now();
-        let open = |addresses: &[&str], now| Pki::open(directory.path(), &names(addresses), now).expect("open");
+        let open = |addresses: &[&str], now| {
+            Pki::open(directory.path(), &names(addresses), now).expect("open")
+        };
         let first = open(&["127.0.0.1", "10.96.0.1"], now);
         let again = open(&["127.0.0.1", "10.96.0.1"], now);
         assert_eq!(first.server.certificate, again.server.certificate);
@@ -306,7 +367,10 @@ mod tests {
         assert_eq!(first.ca, moved.ca);
         assert_ne!(first.server.certificate, moved.server.certificate);
         assert_eq!(first.admin.certificate, moved.admin.certificate);
-        let later = open(&["127.0.0.1", "10.96.0.1", "192.0.2.1"], now + (350 * 24).hours());
+        let later = open(
+            &["127.0.0.1", "10.96.0.1", "192.0.2.1"],
+            now + (350 * 24).hours(),
+        );
         assert_eq!(first.ca, later.ca);
         assert_ne!(first.admin.certificate, later.admin.certificate);
     }
@@ -317,7 +381,12 @@ mod tests {
         let directory = tempfile::tempdir().expect("tempdir");
         Pki::open(directory.path(), &names(&["127.0.0.1"]), Timestamp::now()).expect("open");
         for entry in fs::read_dir(directory.path()).expect("read_dir") {
-            let mode = entry.expect("entry").metadata().expect("metadata").permissions().mode();
+            let mode = entry
+                .expect("entry")
+                .metadata()
+                .expect("metadata")
+                .permissions()
+                .mode();
             assert_eq!(mode & 0o777, 0o600);
         }
     }

@@ -37,7 +37,9 @@ pub(crate) fn run(config: Config) -> Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow!("a TLS provider was installed already"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(config))
 }
 
@@ -75,12 +77,18 @@ async fn serve(config: Config) -> Result<()> {
     let mut parts = JoinSet::new();
     let listener = listen((config.bind_address, config.secure_port).into()).await?;
     let store = open_store(&config.data_dir)?;
-    let pki = Pki::open(&config.data_dir.join("pki"), &names(&config), Timestamp::now())?;
+    let pki = Pki::open(
+        &config.data_dir.join("pki"),
+        &names(&config),
+        Timestamp::now(),
+    )?;
     let api = ApiServer::new(ApiServerConfig {
         store: store.clone(),
         service_cidr: config.service_cidr.to_string(),
         advertise: (IpAddr::V4(config.node_ip), config.secure_port),
-        node_client: NodeClientTls { config: pki.node_client_tls()? },
+        node_client: NodeClientTls {
+            config: pki.node_client_tls()?,
+        },
     })
     .await?;
     let tls = pki.api_tls()?;
@@ -94,13 +102,18 @@ async fn serve(config: Config) -> Result<()> {
     let manager = Informers::new(client("system:kube-controller-manager"));
     let node_informers = Informers::new(client(&format!("system:node:{}", config.node_name)));
     if config.agent {
-        let network = Network::start(network_config(&config)).await.context("starting the network")?;
+        let network = Network::start(network_config(&config))
+            .await
+            .context("starting the network")?;
         let service = (config.api_service_ip(), SERVICE_PORT).into();
         serve_api(&mut parts, &api, listen(service).await?, tls, &shutdown);
         let upstreams = resolvers(&config)?;
         let dns = [SocketAddr::from((config.cluster_dns, DNS_PORT))];
-        let dns = DnsServer::start(&dns, &config.cluster_domain, upstreams, shutdown.clone()).await?;
-        let runtime = Runtime::open(runtime_config(&config)?).await.context("opening the container runtime")?;
+        let dns =
+            DnsServer::start(&dns, &config.cluster_domain, upstreams, shutdown.clone()).await?;
+        let runtime = Runtime::open(runtime_config(&config)?)
+            .await
+            .context("opening the container runtime")?;
         let kubelet = KubeletConfig {
             client: node_informers.client().clone(),
             informers: node_informers.clone(),
@@ -180,13 +193,19 @@ fn serve_api(
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listening on {address} for the API"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listening on {address} for the API"))
 }
 
 fn names(config: &Config) -> Names {
     Names {
         node_name: config.node_name.clone(),
-        addresses: vec![Ipv4Addr::LOCALHOST.into(), config.api_service_ip().into(), config.node_ip.into()],
+        addresses: vec![
+            Ipv4Addr::LOCALHOST.into(),
+            config.api_service_ip().into(),
+            config.node_ip.into(),
+        ],
         cluster_domain: config.cluster_domain.clone(),
     }
 }
@@ -199,6 +218,11 @@ fn resolvers(config: &Config) -> Result<Vec<IpAddr>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
-    let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
-    Ok(servers.filter_map(|server| server.trim().parse().ok()).filter(|server| *server != config.cluster_dns).collect())
+    let servers = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("nameserver"));
+    Ok(servers
+        .filter_map(|server| server.trim().parse().ok())
+        .filter(|server| *server != config.cluster_dns)
+        .collect())
 }

@@ -20,7 +20,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<i32> {
     let mut arguments = env::args_os().skip(1);
-    let program = arguments.next().context("which command? usage: in-lab COMMAND [ARGUMENT…]")?;
+    let program = arguments
+        .next()
+        .context("which command? usage: in-lab COMMAND [ARGUMENT…]")?;
     let arguments: Vec<OsString> = arguments.collect();
     let lab = Lab::new()?;
     let code = lab.run(Path::new(&program), &arguments)?;

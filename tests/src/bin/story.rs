@@ -38,7 +38,9 @@ fn in_a_lab() -> Result<i32> {
 }
 
 fn tell(directory: &Path) -> Result<()> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the project has a directory")?;
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("the project has a directory")?;
     let plinth = env::current_exe()?.with_file_name("plinth");
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -49,8 +51,14 @@ fn tell(directory: &Path) -> Result<()> {
         [kubectl] => (PathBuf::from(kubectl), None),
         _ => bail!("usage: story [KUBECTL] | story --kills SEED ROUNDS"),
     };
-    let kubectl = kubectl.canonicalize().with_context(|| format!("{}: run scripts/setup.sh first", kubectl.display()))?;
-    ensure!(plinth.exists(), "{} is missing: build it first (cargo build -p plinth)", plinth.display());
+    let kubectl = kubectl
+        .canonicalize()
+        .with_context(|| format!("{}: run scripts/setup.sh first", kubectl.display()))?;
+    ensure!(
+        plinth.exists(),
+        "{} is missing: build it first (cargo build -p plinth)",
+        plinth.display()
+    );
     let cast = Cast {
         plinth,
         kubectl,

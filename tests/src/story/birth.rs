@@ -8,22 +8,43 @@ impl Stage {
     pub(crate) fn build_images(&self) -> Result<()> {
         heading("1. an image is built");
         let base = self.cast.project.join("target/tools/plinth-node.tar");
-        self.shell.run(&format!("plinth image import --rootfs plinth-node {}", base.display()))?.ok()?;
-        self.shell.run("plinth image build -t kubia-stored examples/kubia")?.ok()?;
-        let again = self.shell.run("plinth image build -t kubia-stored examples/kubia")?.ok()?;
+        self.shell
+            .run(&format!(
+                "plinth image import --rootfs plinth-node {}",
+                base.display()
+            ))?
+            .ok()?;
+        self.shell
+            .run("plinth image build -t kubia-stored examples/kubia")?
+            .ok()?;
+        let again = self
+            .shell
+            .run("plinth image build -t kubia-stored examples/kubia")?
+            .ok()?;
         ensure!(
             format!("{}{}", again.stdout, again.stderr).contains("CACHED"),
             "building the same again does not use the cache"
         );
-        self.shell.run("plinth image ls")?.ok()?.says("kubia-stored")?;
+        self.shell
+            .run("plinth image ls")?
+            .ok()?
+            .says("kubia-stored")?;
         Ok(())
     }
 
     pub(super) fn create_the_set(&self) -> Result<()> {
         heading("2. a Service and a StatefulSet are applied; 3. members come one after the other");
         let watch = self.shell.watch("kubectl get po -w")?;
-        let applied = self.shell.run(&format!("kubectl apply -f {}", self.example("kubia.yaml").display()))?.ok()?;
-        applied.says("service/kubia created")?.says("statefulset.apps/kubia created")?;
+        let applied = self
+            .shell
+            .run(&format!(
+                "kubectl apply -f {}",
+                self.example("kubia.yaml").display()
+            ))?
+            .ok()?;
+        applied
+            .says("service/kubia created")?
+            .says("statefulset.apps/kubia created")?;
         self.rolled_out("kubia")?;
         let lines = watch.stop()?;
         let position = |pod: &str, status: &str| {
@@ -35,7 +56,10 @@ impl Stage {
         };
         for (earlier, later) in [("kubia-0", "kubia-1"), ("kubia-1", "kubia-2")] {
             let running = position(earlier, "Running")?;
-            let first = lines.iter().position(|line| line.starts_with(later)).context("a member never came")?;
+            let first = lines
+                .iter()
+                .position(|line| line.starts_with(later))
+                .context("a member never came")?;
             ensure!(running < first, "{later} came before {earlier} was running");
             position(later, "ContainerCreating")?;
         }
@@ -46,23 +70,43 @@ impl Stage {
         heading("4. what there is");
         self.shell.run("kubectl get sts")?.ok()?.says("3/3")?;
         let volumes = self.shell.run("kubectl get pv")?.ok()?;
-        volumes.clone().says("CAPACITY   ACCESS MODES   RECLAIM POLICY   STATUS   CLAIM")?;
+        volumes
+            .clone()
+            .says("CAPACITY   ACCESS MODES   RECLAIM POLICY   STATUS   CLAIM")?;
         let claims = self.shell.run("kubectl get pvc")?.ok()?;
         for ordinal in 0..3 {
             let claim = format!("datapvc-kubia-{ordinal}");
             let rows = claims.rows();
-            let row = rows.iter().find(|row| row[0] == claim).with_context(|| format!("no claim {claim}"))?;
-            ensure!(row[1] == "Bound" && row[3..6] == ["1Mi", "RWO", "local-path"], "{row:?}");
+            let row = rows
+                .iter()
+                .find(|row| row[0] == claim)
+                .with_context(|| format!("no claim {claim}"))?;
+            ensure!(
+                row[1] == "Bound" && row[3..6] == ["1Mi", "RWO", "local-path"],
+                "{row:?}"
+            );
             let volume = row[2];
             let rows = volumes.rows();
-            let row = rows.iter().find(|row| row[0] == volume).with_context(|| format!("no volume {volume}"))?;
-            let expected = ["1Mi", "RWO", "Delete", "Bound", &format!("default/{claim}"), "local-path"];
+            let row = rows
+                .iter()
+                .find(|row| row[0] == volume)
+                .with_context(|| format!("no volume {volume}"))?;
+            let expected = [
+                "1Mi",
+                "RWO",
+                "Delete",
+                "Bound",
+                &format!("default/{claim}"),
+                "local-path",
+            ];
             ensure!(row[1..7] == expected, "{row:?}");
         }
         let services = self.shell.run("kubectl get svc")?.ok()?;
         let row = |name: &str| {
             let rows = services.rows();
-            rows.into_iter().find(|row| row[0] == name).with_context(|| format!("no service {name}"))
+            rows.into_iter()
+                .find(|row| row[0] == name)
+                .with_context(|| format!("no service {name}"))
         };
         ensure!(row("kubernetes")?[1..5] == ["ClusterIP", "10.96.0.1", "<none>", "443/TCP"]);
         ensure!(row("kubia")?[1..5] == ["ClusterIP", "None", "<none>", "80/TCP"]);
@@ -77,15 +121,31 @@ impl Stage {
     pub(super) fn store_something(&self) -> Result<()> {
         heading("5. every member has a volume of its own");
         let (zero, one) = (self.pod_ip("kubia-0")?, self.pod_ip("kubia-1")?);
-        self.shell.run(&format!("curl -sS {one}:8080"))?.ok()?.says("No data posted yet")?;
-        self.shell.run(&format!("curl -sS -d 'hello kubia.' {one}:8080"))?.ok()?.says("Data stored on kubia-1")?;
-        let told = self.shell.run(&format!("curl -sS {one}:8080"))?.ok()?;
-        told.says("You've hit kubia-1")?.says("Data stored on this Pod: hello kubia.")?;
-        self.shell.run(&format!("curl -sS {zero}:8080"))?.ok()?.says("No data posted yet")?;
+        self.curl(&format!("{one}:8080"))?
+            .says("No data posted yet")?;
+        self.curl(&format!("-d 'hello kubia.' {one}:8080"))?
+            .says("Data stored on kubia-1")?;
+        let told = self.curl(&format!("{one}:8080"))?;
+        told.says("You've hit kubia-1")?
+            .says("Data stored on this Pod: hello kubia.")?;
+        self.curl(&format!("{zero}:8080"))?
+            .says("No data posted yet")?;
         let storage = self.cast.directory.join("data/storage");
-        let directory = self.shell.run(&format!("ls -d {}/pvc-*_default_datapvc-kubia-1", storage.display()))?.ok()?;
-        self.shell.run(&format!("cat {}/kubia.txt", directory.stdout.trim()))?.ok()?.says("hello kubia.")?;
-        self.shell.run("kubectl logs kubia-1")?.ok()?.says("stored what was posted")?;
+        let directory = self
+            .shell
+            .run(&format!(
+                "ls -d {}/pvc-*_default_datapvc-kubia-1",
+                storage.display()
+            ))?
+            .ok()?;
+        self.shell
+            .run(&format!("cat {}/kubia.txt", directory.stdout.trim()))?
+            .ok()?
+            .says("hello kubia.")?;
+        self.shell
+            .run("kubectl logs kubia-1")?
+            .ok()?
+            .says("stored what was posted")?;
         Ok(())
     }
 
@@ -105,10 +165,15 @@ impl Stage {
             questions.replace('\'', "'\\''")
         );
         self.shell.run(&line)?.ok()?;
-        self.shell.run("kubectl wait --for=jsonpath='{.status.phase}'=Succeeded pod/asker --timeout=60s")?.ok()?;
+        self.shell
+            .run("kubectl wait --for=jsonpath='{.status.phase}'=Succeeded pod/asker --timeout=60s")?
+            .ok()?;
         let heard = self.shell.run("kubectl logs asker")?.ok()?;
         let one = self.pod_ip("kubia-1")?;
-        ensure!(heard.stdout.starts_with("asker\n"), "the hostname is not the pod's name");
+        ensure!(
+            heard.stdout.starts_with("asker\n"),
+            "the hostname is not the pod's name"
+        );
         heard
             .says(&format!("Address: {one}"))?
             .says(&format!("kubia-1.kubia is {one}"))?
@@ -122,11 +187,25 @@ impl Stage {
 
     pub(super) fn explain_and_describe(&self) -> Result<()> {
         heading("8. documentation and details");
-        let explained = self.shell.run("kubectl explain statefulset.spec.updateStrategy")?.ok()?;
-        explained.says("StatefulSetUpdateStrategy")?.says("rollingUpdate")?.says("DESCRIPTION")?;
+        let explained = self
+            .shell
+            .run("kubectl explain statefulset.spec.updateStrategy")?
+            .ok()?;
+        explained
+            .says("StatefulSetUpdateStrategy")?
+            .says("rollingUpdate")?
+            .says("DESCRIPTION")?;
         let ip = self.pod_ip("kubia-1")?;
-        self.shell.run("kubectl describe pod kubia-1")?.ok()?.says(&ip)?.says("Started")?;
-        self.shell.run("kubectl describe sts kubia")?.ok()?.says("3 desired | 3 total")?.says("SuccessfulCreate")?;
+        self.shell
+            .run("kubectl describe pod kubia-1")?
+            .ok()?
+            .says(&ip)?
+            .says("Started")?;
+        self.shell
+            .run("kubectl describe sts kubia")?
+            .ok()?
+            .says("3 desired | 3 total")?
+            .says("SuccessfulCreate")?;
         Ok(())
     }
 }

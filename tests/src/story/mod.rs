@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{Process, Server, Shell, Stop, processes};
+use crate::{Output, Process, Server, Shell, Stop, processes};
 
 /// The longest any single wait may take. Generous: the story checks what happens, not how fast.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -98,14 +98,21 @@ impl Stage {
                 ("LAB_DIR".to_owned(), directory.display().to_string()),
             ],
         );
-        Ok(Self { cast, shell, config, server: None })
+        Ok(Self {
+            cast,
+            shell,
+            config,
+            server: None,
+        })
     }
 
     fn tell(&mut self) -> Result<()> {
         heading("the cluster starts");
         self.start_server()?;
         self.shell.run("kubectl version")?.ok()?;
-        self.shell.run("kubectl wait --for=condition=Ready node/lab --timeout=60s")?.ok()?;
+        self.shell
+            .run("kubectl wait --for=condition=Ready node/lab --timeout=60s")?
+            .ok()?;
         self.build_images()?;
         self.create_the_set()?;
         self.look_at_everything()?;
@@ -144,28 +151,65 @@ impl Stage {
         if let Some(server) = self.server.take() {
             server.stop(Stop::Terminate)?;
         }
-        self.shell.run(&format!("plinth reset --config {} --yes --volumes", self.config.display()))?.ok()?;
+        self.shell
+            .run(&format!(
+                "plinth reset --config {} --yes --volumes",
+                self.config.display()
+            ))?
+            .ok()?;
         for name in ["data", "run", "logs", "kubeconfig.yaml"] {
-            ensure!(!self.cast.directory.join(name).exists(), "{name} was left behind");
+            ensure!(
+                !self.cast.directory.join(name).exists(),
+                "{name} was left behind"
+            );
         }
         let links = self.shell.run("ip -o link")?.ok()?.stdout;
-        ensure!(links.lines().all(|line| line.contains("lo:") || line.contains("NONE")), "a link was left behind");
+        ensure!(
+            links
+                .lines()
+                .all(|line| line.contains("lo:") || line.contains("NONE")),
+            "a link was left behind"
+        );
         for part in ["/app.js", "plinth shim", "trap ''"] {
-            ensure!(processes(part).is_empty(), "left running: {:?}", processes(part));
+            ensure!(
+                processes(part).is_empty(),
+                "left running: {:?}",
+                processes(part)
+            );
         }
         Ok(())
     }
 
     /// The IP of a pod, as the API tells it.
     pub(crate) fn pod_ip(&self, pod: &str) -> Result<String> {
-        let ip = self.shell.quietly(&format!("kubectl get pod {pod} -o jsonpath={{.status.podIP}}"))?.ok()?.stdout;
+        let ip = self
+            .shell
+            .quietly(&format!(
+                "kubectl get pod {pod} -o jsonpath={{.status.podIP}}"
+            ))?
+            .ok()?
+            .stdout;
         ensure!(!ip.is_empty(), "{pod} has no address");
         Ok(ip)
     }
 
+    /// Asks a member's server. Without a readiness probe a pod is Ready when its process runs, which is a moment
+    /// before the process listens: a refused connection is tried again.
+    pub(crate) fn curl(&self, arguments: &str) -> Result<Output> {
+        self.shell
+            .until(&format!("curl -sS {arguments}"), PATIENCE, |output| {
+                output.code == 0
+            })
+    }
+
     /// Waits until the set has finished what it was asked for.
     pub(crate) fn rolled_out(&self, set: &str) -> Result<()> {
-        self.shell.run(&format!("kubectl rollout status statefulset/{set} --timeout={}s", PATIENCE.as_secs()))?.ok()?;
+        self.shell
+            .run(&format!(
+                "kubectl rollout status statefulset/{set} --timeout={}s",
+                PATIENCE.as_secs()
+            ))?
+            .ok()?;
         Ok(())
     }
 

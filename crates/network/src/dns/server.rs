@@ -75,9 +75,16 @@ impl DnsServer {
         };
         let mut server = Server::new(handler);
         for address in listen {
-            let failed = |source| DnsError::Listen { address: *address, source };
+            let failed = |source| DnsError::Listen {
+                address: *address,
+                source,
+            };
             server.register_socket(UdpSocket::bind(address).await.map_err(failed)?);
-            server.register_listener(TcpListener::bind(address).await.map_err(failed)?, TCP_TIMEOUT, TCP_BACKLOG);
+            server.register_listener(
+                TcpListener::bind(address).await.map_err(failed)?,
+                TCP_TIMEOUT,
+                TCP_BACKLOG,
+            );
         }
         tokio::spawn(async move {
             shutdown.cancelled().await;
@@ -90,17 +97,26 @@ impl DnsServer {
 
     /// Puts `service` in place of whatever was known under its name.
     pub fn set_service(&self, service: ServiceRecords) {
-        self.zone.write().unwrap_or_else(PoisonError::into_inner).set_service(service);
+        self.zone
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .set_service(service);
     }
 
     /// Forgets a service.
     pub fn remove_service(&self, namespace: &str, name: &str) {
-        self.zone.write().unwrap_or_else(PoisonError::into_inner).remove_service(namespace, name);
+        self.zone
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove_service(namespace, name);
     }
 
     /// Tells which namespaces exist: names below others are refused.
     pub fn set_namespaces(&self, namespaces: BTreeSet<String>) {
-        self.zone.write().unwrap_or_else(PoisonError::into_inner).set_namespaces(namespaces);
+        self.zone
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .set_namespaces(namespaces);
     }
 }
 
@@ -108,12 +124,19 @@ fn forwarder(upstreams: Vec<IpAddr>) -> Result<Option<TokioResolver>, DnsError> 
     if upstreams.is_empty() {
         return Ok(None);
     }
-    let servers = upstreams.iter().copied().map(NameServerConfig::udp_and_tcp).collect();
+    let servers = upstreams
+        .iter()
+        .copied()
+        .map(NameServerConfig::udp_and_tcp)
+        .collect();
     let config = ResolverConfig::from_name_servers(servers);
     TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         .build()
         .map(Some)
-        .map_err(|error| DnsError::Forwarder { upstreams, reason: error.to_string() })
+        .map_err(|error| DnsError::Forwarder {
+            upstreams,
+            reason: error.to_string(),
+        })
 }
 
 struct Handler {
@@ -134,29 +157,50 @@ struct Reply {
 
 impl Reply {
     fn code(code: ResponseCode) -> Self {
-        Self { code, authoritative: false, answers: Vec::new(), soa: None, additional: Vec::new() }
+        Self {
+            code,
+            authoritative: false,
+            answers: Vec::new(),
+            soa: None,
+            additional: Vec::new(),
+        }
     }
 }
 
 impl Handler {
     async fn reply(&self, request: &Request) -> Reply {
-        let Ok(info) = request.request_info() else { return Reply::code(ResponseCode::FormErr) };
+        let Ok(info) = request.request_info() else {
+            return Reply::code(ResponseCode::FormErr);
+        };
         let (name, kind) = (info.query.original().name(), info.query.query_type());
         let answer = {
             let zone = self.zone.read().unwrap_or_else(PoisonError::into_inner);
-            zone.owns(name).then(|| (zone.answer(name, kind), zone.soa()))
+            zone.owns(name)
+                .then(|| (zone.answer(name, kind), zone.soa()))
         };
         let Some((answer, soa)) = answer else {
             return self.forward(name.to_string(), kind).await;
         };
-        let refusal = |code| Reply { authoritative: true, soa: Some(soa.clone()), ..Reply::code(code) };
+        let refusal = |code| Reply {
+            authoritative: true,
+            soa: Some(soa.clone()),
+            ..Reply::code(code)
+        };
         match answer {
             Answer::NoName => refusal(ResponseCode::NXDomain),
             Answer::NoData => refusal(ResponseCode::NoError),
-            Answer::Records { mut answers, additional } => {
+            Answer::Records {
+                mut answers,
+                additional,
+            } => {
                 let turn = self.rotation.fetch_add(1, Ordering::Relaxed) % answers.len().max(1);
                 answers.rotate_left(turn);
-                Reply { authoritative: true, answers, additional, ..Reply::code(ResponseCode::NoError) }
+                Reply {
+                    authoritative: true,
+                    answers,
+                    additional,
+                    ..Reply::code(ResponseCode::NoError)
+                }
             }
             Answer::Alias(alias) => {
                 let target = alias.data.to_string();
@@ -171,11 +215,14 @@ impl Handler {
     }
 
     async fn forward(&self, name: String, kind: RecordType) -> Reply {
-        let Some(forwarder) = &self.forwarder else { return Reply::code(ResponseCode::ServFail) };
+        let Some(forwarder) = &self.forwarder else {
+            return Reply::code(ResponseCode::ServFail);
+        };
         match forwarder.lookup(name, kind).await {
-            Ok(found) => {
-                Reply { answers: found.answers().to_vec(), ..Reply::code(ResponseCode::NoError) }
-            }
+            Ok(found) => Reply {
+                answers: found.answers().to_vec(),
+                ..Reply::code(ResponseCode::NoError)
+            },
             Err(NetError::Dns(LookupError::NoRecordsFound(none))) => Reply {
                 soa: none.soa.map(|soa| soa.into_record_of_rdata()),
                 ..Reply::code(none.response_code)
@@ -190,7 +237,11 @@ impl Handler {
 
 #[async_trait]
 impl RequestHandler for Handler {
-    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut handle: R) -> ResponseInfo {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        mut handle: R,
+    ) -> ResponseInfo {
         let reply = self.reply(request).await;
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.response_code = reply.code;
@@ -208,7 +259,11 @@ impl RequestHandler for Handler {
             Err(error) => {
                 tracing::debug!(%error, "sending a DNS answer failed");
                 metadata.response_code = ResponseCode::ServFail;
-                hickory_proto::op::Header { metadata, counts: hickory_proto::op::HeaderCounts::default() }.into()
+                hickory_proto::op::Header {
+                    metadata,
+                    counts: hickory_proto::op::HeaderCounts::default(),
+                }
+                .into()
             }
         }
     }

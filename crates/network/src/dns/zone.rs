@@ -62,7 +62,9 @@ pub struct EndpointRecord {
 
 impl EndpointRecord {
     fn label(&self) -> String {
-        self.hostname.clone().unwrap_or_else(|| self.address.to_string().replace('.', "-"))
+        self.hostname
+            .clone()
+            .unwrap_or_else(|| self.address.to_string().replace('.', "-"))
     }
 }
 
@@ -133,14 +135,19 @@ impl Zone {
         self.remove_service(&service.namespace, &service.name);
         let key = (service.namespace.clone(), service.name.clone());
         for address in addresses(&service) {
-            self.by_address.entry(address).or_default().insert(key.clone());
+            self.by_address
+                .entry(address)
+                .or_default()
+                .insert(key.clone());
         }
         self.services.insert(key, Arc::new(service));
     }
 
     pub(super) fn remove_service(&mut self, namespace: &str, name: &str) {
         let key = (namespace.to_owned(), name.to_owned());
-        let Some(service) = self.services.remove(&key) else { return };
+        let Some(service) = self.services.remove(&key) else {
+            return;
+        };
         for address in addresses(&service) {
             if let Some(keys) = self.by_address.get_mut(&address) {
                 keys.remove(&key);
@@ -160,7 +167,15 @@ impl Zone {
     /// The record that names the zone's authority, for refusals.
     pub(super) fn soa(&self) -> Record {
         let within = |labels: &str| self.child(labels).unwrap_or_else(|| self.origin.clone());
-        let soa = SOA::new(within("ns.dns"), within("hostmaster"), 1, 7200, 1800, 86400, NEGATIVE_TTL);
+        let soa = SOA::new(
+            within("ns.dns"),
+            within("hostmaster"),
+            1,
+            7200,
+            1800,
+            86400,
+            NEGATIVE_TTL,
+        );
         Record::from_rdata(self.origin.clone(), NEGATIVE_TTL, RData::SOA(soa))
     }
 
@@ -171,53 +186,88 @@ impl Zone {
         }
         let labels: Vec<String> = name
             .iter()
-            .take(usize::from(name.num_labels().saturating_sub(self.origin.num_labels())))
+            .take(usize::from(
+                name.num_labels().saturating_sub(self.origin.num_labels()),
+            ))
             .map(|label| String::from_utf8_lossy(label).to_lowercase())
             .collect();
         let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
         match labels.as_slice() {
             [] if kind == RecordType::SOA => found(vec![self.soa()]),
             [] | ["svc" | "pod"] => Answer::NoData,
-            ["dns-version"] => {
-                typed(kind, RecordType::TXT, || vec![RData::TXT(TXT::new(vec!["1.1.0".to_owned()]))], name)
-            }
+            ["dns-version"] => typed(
+                kind,
+                RecordType::TXT,
+                || vec![RData::TXT(TXT::new(vec!["1.1.0".to_owned()]))],
+                name,
+            ),
             [namespace, "svc" | "pod"] => self.known_namespace(namespace),
             [address, namespace, "pod"] => self.pod(name, address, namespace, kind),
-            [service, namespace, "svc"] => {
-                self.with_service(namespace, service, |service| self.service(name, service, kind))
-            }
-            [host, service, namespace, "svc"] => {
-                self.with_service(namespace, service, |service| endpoint(name, service, host, kind))
-            }
-            [port, protocol, service, namespace, "svc"] => self.with_service(namespace, service, |service| {
-                self.ports(name, service, kind, |candidate| {
-                    candidate.protocol.label() == *protocol
-                        && port.strip_prefix('_').is_some_and(|port| port.eq_ignore_ascii_case(&candidate.name))
-                })
+            [service, namespace, "svc"] => self.with_service(namespace, service, |service| {
+                self.service(name, service, kind)
             }),
+            [host, service, namespace, "svc"] => self.with_service(namespace, service, |service| {
+                endpoint(name, service, host, kind)
+            }),
+            [port, protocol, service, namespace, "svc"] => {
+                self.with_service(namespace, service, |service| {
+                    self.ports(name, service, kind, |candidate| {
+                        candidate.protocol.label() == *protocol
+                            && port
+                                .strip_prefix('_')
+                                .is_some_and(|port| port.eq_ignore_ascii_case(&candidate.name))
+                    })
+                })
+            }
             _ => Answer::NoName,
         }
     }
 
     fn known_namespace(&self, namespace: &str) -> Answer {
-        if self.namespaces.contains(namespace) { Answer::NoData } else { Answer::NoName }
+        if self.namespaces.contains(namespace) {
+            Answer::NoData
+        } else {
+            Answer::NoName
+        }
     }
 
-    fn with_service(&self, namespace: &str, name: &str, answer: impl FnOnce(&ServiceRecords) -> Answer) -> Answer {
+    fn with_service(
+        &self,
+        namespace: &str,
+        name: &str,
+        answer: impl FnOnce(&ServiceRecords) -> Answer,
+    ) -> Answer {
         let key = (namespace.to_owned(), name.to_owned());
-        self.services.get(&key).map_or(Answer::NoName, |service| answer(service))
+        self.services
+            .get(&key)
+            .map_or(Answer::NoName, |service| answer(service))
     }
 
     fn service(&self, name: &Name, service: &ServiceRecords, kind: RecordType) -> Answer {
         if let Some(target) = &service.external_name {
-            let Ok(mut target) = Name::from_utf8(target) else { return Answer::NoData };
+            let Ok(mut target) = Name::from_utf8(target) else {
+                return Answer::NoData;
+            };
             target.set_fqdn(true);
-            return Answer::Alias(Record::from_rdata(name.clone(), TTL, RData::CNAME(CNAME(target))));
+            return Answer::Alias(Record::from_rdata(
+                name.clone(),
+                TTL,
+                RData::CNAME(CNAME(target)),
+            ));
         }
         if kind == RecordType::SRV {
             return self.ports(name, service, kind, |_| true);
         }
-        typed(kind, RecordType::A, || addresses(service).map(|address| RData::A(A(address))).collect(), name)
+        typed(
+            kind,
+            RecordType::A,
+            || {
+                addresses(service)
+                    .map(|address| RData::A(A(address)))
+                    .collect()
+            },
+            name,
+        )
     }
 
     /// SRV records of the ports that `wanted` picks, with the addresses of their targets.
@@ -235,7 +285,9 @@ impl Zone {
         } else {
             for endpoint in &service.endpoints {
                 let ports = endpoint.ports.iter().filter(|port| wanted(port));
-                targets.extend(ports.map(|port| (Some(endpoint.label()), endpoint.address, port.port)));
+                targets.extend(
+                    ports.map(|port| (Some(endpoint.label()), endpoint.address, port.port)),
+                );
             }
         }
         if targets.is_empty() {
@@ -249,14 +301,23 @@ impl Zone {
         for (host, address, port) in targets {
             let host = host.map_or_else(String::new, |host| host + ".");
             let labels = format!("{host}{}.{}.svc", service.name, service.namespace);
-            let Some(target) = self.child(&labels) else { continue };
+            let Some(target) = self.child(&labels) else {
+                continue;
+            };
             let record = Record::from_rdata(target.clone(), TTL, RData::A(A(address)));
             if !additional.contains(&record) {
                 additional.push(record);
             }
-            answers.push(Record::from_rdata(name.clone(), TTL, RData::SRV(SRV::new(0, weight, port, target))));
+            answers.push(Record::from_rdata(
+                name.clone(),
+                TTL,
+                RData::SRV(SRV::new(0, weight, port, target)),
+            ));
         }
-        Answer::Records { answers, additional }
+        Answer::Records {
+            answers,
+            additional,
+        }
     }
 
     fn pod(&self, name: &Name, address: &str, namespace: &str, kind: RecordType) -> Answer {
@@ -271,12 +332,18 @@ impl Zone {
     fn reverse(&self, name: &Name, address: Ipv4Addr, kind: RecordType) -> Answer {
         let mut names = Vec::new();
         for key in self.by_address.get(&address).into_iter().flatten() {
-            let Some(service) = self.services.get(key) else { continue };
+            let Some(service) = self.services.get(key) else {
+                continue;
+            };
             let of_service = format!("{}.{}.svc", service.name, service.namespace);
             if service.cluster_ip == Some(address) {
                 names.extend(self.child(&of_service));
             }
-            for endpoint in service.endpoints.iter().filter(|endpoint| endpoint.address == address) {
+            for endpoint in service
+                .endpoints
+                .iter()
+                .filter(|endpoint| endpoint.address == address)
+            {
                 let host = endpoint.hostname.as_ref();
                 names.extend(host.and_then(|host| self.child(&format!("{host}.{of_service}"))));
             }
@@ -284,7 +351,17 @@ impl Zone {
         if names.is_empty() {
             return Answer::NoName;
         }
-        typed(kind, RecordType::PTR, || names.into_iter().map(|name| RData::PTR(PTR(name))).collect(), name)
+        typed(
+            kind,
+            RecordType::PTR,
+            || {
+                names
+                    .into_iter()
+                    .map(|name| RData::PTR(PTR(name)))
+                    .collect()
+            },
+            name,
+        )
     }
 
     /// The name `labels` below the zone's own; `None` if it is not a valid name.
@@ -296,13 +373,22 @@ impl Zone {
 /// The addresses that the service's own name stands for.
 fn addresses(service: &ServiceRecords) -> impl Iterator<Item = Ipv4Addr> + '_ {
     let headless = service.cluster_ip.is_none();
-    let endpoints = service.endpoints.iter().filter(move |_| headless).map(|endpoint| endpoint.address);
+    let endpoints = service
+        .endpoints
+        .iter()
+        .filter(move |_| headless)
+        .map(|endpoint| endpoint.address);
     service.cluster_ip.into_iter().chain(endpoints)
 }
 
 /// The endpoints named `host` below their service.
 fn endpoint(name: &Name, service: &ServiceRecords, host: &str, kind: RecordType) -> Answer {
-    if service.cluster_ip.is_some() && service.endpoints.iter().all(|endpoint| endpoint.hostname.is_none()) {
+    if service.cluster_ip.is_some()
+        && service
+            .endpoints
+            .iter()
+            .all(|endpoint| endpoint.hostname.is_none())
+    {
         return Answer::NoName;
     }
     let found: Vec<RData> = service
@@ -311,27 +397,50 @@ fn endpoint(name: &Name, service: &ServiceRecords, host: &str, kind: RecordType)
         .filter(|endpoint| endpoint.label().eq_ignore_ascii_case(host))
         .map(|endpoint| RData::A(A(endpoint.address)))
         .collect();
-    if found.is_empty() { Answer::NoName } else { typed(kind, RecordType::A, || found, name) }
+    if found.is_empty() {
+        Answer::NoName
+    } else {
+        typed(kind, RecordType::A, || found, name)
+    }
 }
 
 /// The records if their type was asked for, else that the name exists without such a record.
-fn typed(asked: RecordType, kind: RecordType, rdata: impl FnOnce() -> Vec<RData>, name: &Name) -> Answer {
+fn typed(
+    asked: RecordType,
+    kind: RecordType,
+    rdata: impl FnOnce() -> Vec<RData>,
+    name: &Name,
+) -> Answer {
     if asked != kind && asked != RecordType::ANY {
         return Answer::NoData;
     }
-    let records: Vec<_> =
-        rdata().into_iter().map(|rdata| Record::from_rdata(name.clone(), TTL, rdata)).collect();
-    if records.is_empty() { Answer::NoData } else { found(records) }
+    let records: Vec<_> = rdata()
+        .into_iter()
+        .map(|rdata| Record::from_rdata(name.clone(), TTL, rdata))
+        .collect();
+    if records.is_empty() {
+        Answer::NoData
+    } else {
+        found(records)
+    }
 }
 
 fn found(answers: Vec<Record>) -> Answer {
-    Answer::Records { answers, additional: Vec::new() }
+    Answer::Records {
+        answers,
+        additional: Vec::new(),
+    }
 }
 
 /// The address that a name under in-addr.arpa stands for.
 fn reverse_address(name: &Name) -> Option<Ipv4Addr> {
-    let labels: Vec<_> = name.iter().map(|label| String::from_utf8_lossy(label).to_lowercase()).collect();
-    let [d, c, b, a, in_addr, arpa] = labels.as_slice() else { return None };
+    let labels: Vec<_> = name
+        .iter()
+        .map(|label| String::from_utf8_lossy(label).to_lowercase())
+        .collect();
+    let [d, c, b, a, in_addr, arpa] = labels.as_slice() else {
+        return None;
+    };
     (in_addr == "in-addr" && arpa == "arpa").then(|| format!("{a}.{b}.{c}.{d}").parse().ok())?
 }
 
@@ -344,7 +453,11 @@ mod tests {
     }
 
     fn port(name: &str, port: u16) -> PortRecord {
-        PortRecord { name: name.to_owned(), protocol: Protocol::Tcp, port }
+        PortRecord {
+            name: name.to_owned(),
+            protocol: Protocol::Tcp,
+            port,
+        }
     }
 
     fn member(ordinal: u8) -> EndpointRecord {
@@ -377,16 +490,25 @@ mod tests {
 
     fn texts(answer: &Answer) -> Vec<String> {
         match answer {
-            Answer::Records { answers, .. } => answers.iter().map(|record| record.data.to_string()).collect(),
+            Answer::Records { answers, .. } => answers
+                .iter()
+                .map(|record| record.data.to_string())
+                .collect(),
             other => vec![format!("{other:?}")],
         }
     }
 
     #[test]
     fn a_member_is_found_by_its_stable_name_n33() {
-        let found = zone().answer(&name("web-1.nginx.default.svc.cluster.local"), RecordType::A);
+        let found = zone().answer(
+            &name("web-1.nginx.default.svc.cluster.local"),
+            RecordType::A,
+        );
         assert_eq!(texts(&found), ["10.244.0.11"]);
-        let upper = zone().answer(&name("WEB-1.Nginx.default.svc.cluster.local"), RecordType::A);
+        let upper = zone().answer(
+            &name("WEB-1.Nginx.default.svc.cluster.local"),
+            RecordType::A,
+        );
         assert_eq!(texts(&upper), ["10.244.0.11"]);
     }
 
@@ -398,31 +520,64 @@ mod tests {
 
     #[test]
     fn a_named_port_leads_to_the_members_by_name() {
-        let found = zone().answer(&name("_http._tcp.nginx.default.svc.cluster.local"), RecordType::SRV);
+        let found = zone().answer(
+            &name("_http._tcp.nginx.default.svc.cluster.local"),
+            RecordType::SRV,
+        );
         assert_eq!(
             texts(&found),
-            ["0 50 8080 web-0.nginx.default.svc.cluster.local.", "0 50 8080 web-1.nginx.default.svc.cluster.local."]
+            [
+                "0 50 8080 web-0.nginx.default.svc.cluster.local.",
+                "0 50 8080 web-1.nginx.default.svc.cluster.local."
+            ]
         );
-        let Answer::Records { additional, .. } = found else { panic!("records expected") };
+        let Answer::Records { additional, .. } = found else {
+            panic!("records expected")
+        };
         assert_eq!(additional.len(), 2);
     }
 
     #[test]
     fn existing_names_without_the_type_are_not_refused_n30() {
         let zone = zone();
-        for known in ["nginx.default.svc.cluster.local", "web-0.nginx.default.svc.cluster.local", "default.svc.cluster.local", "cluster.local"] {
-            assert_eq!(zone.answer(&name(known), RecordType::AAAA), Answer::NoData, "{known}");
+        for known in [
+            "nginx.default.svc.cluster.local",
+            "web-0.nginx.default.svc.cluster.local",
+            "default.svc.cluster.local",
+            "cluster.local",
+        ] {
+            assert_eq!(
+                zone.answer(&name(known), RecordType::AAAA),
+                Answer::NoData,
+                "{known}"
+            );
         }
-        for unknown in ["other.default.svc.cluster.local", "web-9.nginx.default.svc.cluster.local", "x.nowhere.svc.cluster.local", "nowhere.svc.cluster.local", "x.cluster.local"] {
-            assert_eq!(zone.answer(&name(unknown), RecordType::A), Answer::NoName, "{unknown}");
+        for unknown in [
+            "other.default.svc.cluster.local",
+            "web-9.nginx.default.svc.cluster.local",
+            "x.nowhere.svc.cluster.local",
+            "nowhere.svc.cluster.local",
+            "x.cluster.local",
+        ] {
+            assert_eq!(
+                zone.answer(&name(unknown), RecordType::A),
+                Answer::NoName,
+                "{unknown}"
+            );
         }
     }
 
     #[test]
     fn addresses_lead_back_to_names() {
         let zone = zone();
-        assert_eq!(texts(&zone.answer(&name("11.0.244.10.in-addr.arpa"), RecordType::PTR)), ["web-1.nginx.default.svc.cluster.local."]);
-        assert_eq!(texts(&zone.answer(&name("1.0.96.10.in-addr.arpa"), RecordType::PTR)), ["kubernetes.default.svc.cluster.local."]);
+        assert_eq!(
+            texts(&zone.answer(&name("11.0.244.10.in-addr.arpa"), RecordType::PTR)),
+            ["web-1.nginx.default.svc.cluster.local."]
+        );
+        assert_eq!(
+            texts(&zone.answer(&name("1.0.96.10.in-addr.arpa"), RecordType::PTR)),
+            ["kubernetes.default.svc.cluster.local."]
+        );
         assert!(!zone.owns(&name("8.8.8.8.in-addr.arpa")));
     }
 
@@ -435,14 +590,26 @@ mod tests {
             endpoints: vec![member(0)],
             ..ServiceRecords::default()
         });
-        assert_eq!(zone.answer(&name("web-1.nginx.default.svc.cluster.local"), RecordType::A), Answer::NoName);
+        assert_eq!(
+            zone.answer(
+                &name("web-1.nginx.default.svc.cluster.local"),
+                RecordType::A
+            ),
+            Answer::NoName
+        );
         assert!(!zone.owns(&name("11.0.244.10.in-addr.arpa")));
     }
 
     #[test]
     fn pods_are_named_by_address_in_known_namespaces_only() {
         let zone = zone();
-        assert_eq!(texts(&zone.answer(&name("10-1-2-3.default.pod.cluster.local"), RecordType::A)), ["10.1.2.3"]);
-        assert_eq!(zone.answer(&name("10-1-2-3.nowhere.pod.cluster.local"), RecordType::A), Answer::NoName);
+        assert_eq!(
+            texts(&zone.answer(&name("10-1-2-3.default.pod.cluster.local"), RecordType::A)),
+            ["10.1.2.3"]
+        );
+        assert_eq!(
+            zone.answer(&name("10-1-2-3.nowhere.pod.cluster.local"), RecordType::A),
+            Answer::NoName
+        );
     }
 }
