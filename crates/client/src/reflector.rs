@@ -4,7 +4,7 @@
 //! an object that does not decode is told in the log and skipped instead of ending the watch again
 //! and again, and the event's object is decoded straight from its bytes, once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{AsyncBufRead, AsyncBufReadExt};
 use kube::{
@@ -25,6 +25,9 @@ const PAGE: u32 = 500;
 
 /// How long the server keeps one watch open.
 const WATCH: u32 = 290;
+
+/// A watch that says nothing and ends before this was not meant to be one.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// A watch without a single byte for this long is taken for a dead connection: the server ends the
 /// watch on its own before.
@@ -49,6 +52,8 @@ enum Interruption {
     Request(#[from] kube::core::request::Error),
     #[error("cannot read the watch: {0}")]
     Read(#[from] std::io::Error),
+    #[error("the server closed the watch at once")]
+    Closed,
     #[error("no byte from the server for {} s", SILENCE.as_secs())]
     Silent,
     #[error("the server sent what is not a watch event: {0}")]
@@ -151,10 +156,17 @@ impl<K: Object> Reflector<K> {
             other => other?,
         };
         futures::pin_mut!(stream);
+        let opened = Instant::now();
         let mut line = Vec::new();
+        let mut lines = 0_u64;
         while next_line(&mut stream, &mut line).await? {
             *from = Some(self.observe(&line)?);
             backoff.reset();
+            lines += 1;
+        }
+        // A server that is stopping may accept watches only to close them.
+        if lines == 0 && opened.elapsed() < SHORTEST {
+            return Err(Interruption::Closed);
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod score;
 mod taints;
 #[cfg(test)]
 mod tests;
+mod views;
 mod volumes;
 mod waiting;
 

@@ -5,20 +5,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use k8s_openapi::api::{
-    core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod},
-    storage::v1::StorageClass,
-};
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
-use plinth_client::{ApiError, Change, Informer, Informers, Recorder, WorkQueue, run_workers};
+use plinth_client::{ApiError, Change, Informers, Recorder, WorkQueue, run_workers};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     act::{ActError, Actor, Prepared},
-    claims::Storage,
     cluster::{Cluster, is_finished, node_of},
     plan::{Decision, plan},
     pods::wants_neighbours,
+    views::{View, Views},
     volumes::Binding,
     waiting::{Key, Wait, Waiting},
 };
@@ -33,15 +30,6 @@ struct Scheduler {
     views: Views,
     state: Mutex<State>,
     queue: WorkQueue<Key>,
-}
-
-#[derive(Clone)]
-struct Views {
-    pods: Informer<Pod>,
-    nodes: Informer<Node>,
-    claims: Informer<PersistentVolumeClaim>,
-    volumes: Informer<PersistentVolume>,
-    classes: Informer<StorageClass>,
 }
 
 #[derive(Default)]
@@ -60,13 +48,7 @@ pub async fn run(informers: Informers, shutdown: CancellationToken) {
             recorder: Recorder::new(client.clone(), NAME, ""),
             client,
         },
-        views: Views {
-            pods: informers.of(),
-            nodes: informers.of(),
-            claims: informers.of(),
-            volumes: informers.of(),
-            classes: informers.of(),
-        },
+        views: Views::new(&informers),
         state: Mutex::default(),
         queue: WorkQueue::new(),
     });
@@ -103,16 +85,6 @@ fn listen(scheduler: &Arc<Scheduler>) {
         .views
         .classes
         .on_change(move |_| to.wake(Waiting::take_for_room));
-}
-
-impl Views {
-    async fn synced(&self) {
-        self.nodes.synced().await;
-        self.pods.synced().await;
-        self.claims.synced().await;
-        self.volumes.synced().await;
-        self.classes.synced().await;
-    }
 }
 
 impl Scheduler {
@@ -255,35 +227,6 @@ impl Scheduler {
     fn state(&self) -> MutexGuard<'_, State> {
         // Every edit under the lock leaves the state whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The informers as the plan asks them.
-struct View<'a> {
-    views: &'a Views,
-    promised: &'a HashSet<String>,
-}
-
-impl Storage for View<'_> {
-    fn claim(&self, namespace: &str, name: &str) -> Option<Arc<PersistentVolumeClaim>> {
-        self.views.claims.get(Some(namespace), name)
-    }
-
-    fn volume(&self, name: &str) -> Option<Arc<PersistentVolume>> {
-        self.views.volumes.get(None, name)
-    }
-
-    fn class(&self, name: &str) -> Option<Arc<StorageClass>> {
-        self.views.classes.get(None, name)
-    }
-
-    fn free_volumes(&self) -> Vec<Arc<PersistentVolume>> {
-        let mut volumes = self.views.volumes.list();
-        volumes.retain(|volume| {
-            let phase = volume.status.as_ref().and_then(|s| s.phase.as_deref());
-            phase != Some("Released") && !self.promised.contains(&volume.name_any())
-        });
-        volumes
     }
 }
 

@@ -57,19 +57,18 @@ fn places(pods: &[Arc<Pod>]) -> (BTreeMap<String, usize>, usize) {
     let mut refused = 0;
     for pod in pods {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
-        match node {
-            Some(node) => *nodes.entry(node).or_default() += 1,
-            None => {
-                let status = pod.status.as_ref();
-                let told = status
-                    .and_then(|s| s.conditions.as_deref())
-                    .unwrap_or_default();
-                refused += usize::from(told.iter().any(|condition| {
-                    let text = condition.message.as_deref().unwrap_or_default();
-                    condition.type_ == "PodScheduled" && text.contains("2 Insufficient cpu")
-                }));
-            }
+        if let Some(node) = node {
+            *nodes.entry(node).or_default() += 1;
+            continue;
         }
+        let status = pod.status.as_ref();
+        let told = status
+            .and_then(|s| s.conditions.as_deref())
+            .unwrap_or_default();
+        refused += usize::from(told.iter().any(|condition| {
+            let text = condition.message.as_deref().unwrap_or_default();
+            condition.type_ == "PodScheduled" && text.contains("2 Insufficient cpu")
+        }));
     }
     (nodes, refused)
 }

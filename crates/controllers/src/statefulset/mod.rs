@@ -23,6 +23,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod wake;
+mod write;
 mod written;
 
 use std::sync::Arc;
