@@ -194,6 +194,8 @@ async fn crashes_do_not_show_in_the_history() {
         while crashes.recv().await.is_some() {
             cluster.crash_controllers().await;
         }
+        // The last controllers stay until the test is over.
+        std::future::pending::<()>().await;
     }));
     create(&sets, &set).await;
     until(&sets, "web", "complete", |set| settled(set, 3)).await;
