@@ -60,7 +60,7 @@ async fn until_slices(api: &Api<EndpointSlice>, wanted: &[(&str, bool)]) {
         {
             return;
         }
-        let next = tokio::time::timeout(std::time::Duration::from_secs(20), changes.next()).await;
+        let next = tokio::time::timeout(std::time::Duration::from_mins(2), changes.next()).await;
         next.unwrap_or_else(|_| panic!("never {wanted:?}, but {shown:?}"))
             .expect("open")
             .expect("watch");
