@@ -18,8 +18,12 @@ pub mod table;
 pub use decode::{BodyFormat, DecodeError, Decoded, FieldValidation, UnknownField, decode, prune};
 pub use field::{ErrorKind, FieldError, Path};
 pub use quantity::{Quantity, QuantityError};
-pub use resource::{ALL_VERBS, Column, Resource, Scope, Strategy, Subresource, catalogue, find, find_kind};
+pub use resource::{
+    ALL_VERBS, Column, Resource, Scope, Strategy, Subresource, catalogue, find, find_kind,
+};
 pub use resources::scale;
-pub use schema::{FieldSchema, Gvk, PatchStrategy, Topology, Type, TypeSchema, schema_of, semantically_equal};
+pub use schema::{
+    FieldSchema, Gvk, PatchStrategy, Topology, Type, TypeSchema, schema_of, semantically_equal,
+};
 pub use selector::{FieldSelector, FieldTerm, Requirement, Selector, SelectorError};
 pub use status::{Cause, Details, Status};

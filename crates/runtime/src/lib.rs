@@ -19,13 +19,13 @@ mod types;
 
 pub use error::{Result, RuntimeError};
 pub use images::{
-    Archive, BuildError, BuildOptions, Compression, Digest, Image, ImageConfig, ImageError, ImageName, ImageStore, Layer,
-    Progress, PullOptions, PullProgress, Removed, Runner, build,
+    Archive, BuildError, BuildOptions, Compression, Digest, Image, ImageConfig, ImageError,
+    ImageName, ImageStore, Layer, Progress, PullOptions, PullProgress, Removed, Runner, build,
 };
 pub use oneshot::{Output, RunOnce, RunOnceError, run_once};
 pub use runtime::Runtime;
 pub use shim::shim_main;
 pub use types::{
-    ContainerConfig, ContainerEvent, ContainerId, ContainerState, ContainerStatus, Mount, MountPropagation,
-    PodSandbox, PodSandboxConfig, Resources, RuntimeConfig, SandboxId, UserSpec,
+    ContainerConfig, ContainerEvent, ContainerId, ContainerState, ContainerStatus, Mount,
+    MountPropagation, PodSandbox, PodSandboxConfig, Resources, RuntimeConfig, SandboxId, UserSpec,
 };
