@@ -2,6 +2,7 @@
 //! It refuses to keep them in memory.
 
 mod descriptions;
+mod gnostic;
 mod operation;
 mod operations;
 mod parameters;
@@ -60,9 +61,18 @@ pub fn v3(path: &str) -> Option<Vec<u8>> {
 
 /// The OpenAPI v2 document of all groups as JSON.
 pub fn v2() -> Vec<u8> {
+    v2_document().to_string().into_bytes()
+}
+
+/// The same document in the protobuf form that kubectl asks for.
+pub fn v2_protobuf() -> Vec<u8> {
+    gnostic::document(&v2_document())
+}
+
+fn v2_document() -> Value {
     let mut document = json!({"swagger": "2.0"});
     fill(&mut document, &parts(), &Descriptions::load(), Dialect::V2);
-    document.to_string().into_bytes()
+    document
 }
 
 /// Hashes by path. Only they are kept; the documents are made once for them.

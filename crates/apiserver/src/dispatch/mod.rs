@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::discovery;
 use crate::http::answer;
 use crate::http::body::ResponseBody;
-use crate::http::media::{self, Accept, Discovery};
+use crate::http::media::{self, Accept, Discovery, OpenApiV2};
 use crate::query::Query;
 use crate::route::{ResourcePath, Target};
 use crate::server::Core;
@@ -129,13 +129,16 @@ impl Core {
                 ))
             }
             Target::OpenApiV2 => {
-                media::json_only(headers)?;
-                let body = tokio::task::spawn_blocking(openapi::v2)
+                let (media, write): (_, fn() -> Vec<u8>) = match media::openapi_v2(headers)? {
+                    OpenApiV2::Json => ("application/json", openapi::v2),
+                    OpenApiV2::Protobuf => (media::OPENAPI_V2_PROTOBUF, openapi::v2_protobuf),
+                };
+                let body = tokio::task::spawn_blocking(write)
                     .await
                     .map_err(Status::internal)?;
                 Ok(answer::with_body(
                     StatusCode::OK,
-                    "application/json",
+                    media,
                     ResponseBody::full(body),
                 ))
             }

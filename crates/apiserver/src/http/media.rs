@@ -248,6 +248,29 @@ pub(crate) fn accepted_for_discovery(
     Err(no_representation(WRITABLE))
 }
 
+/// How the OpenAPI v2 document is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenApiV2 {
+    Json,
+    Protobuf,
+}
+
+/// What the protobuf form of the OpenAPI v2 document is called. Clients ask for it by this or an older name.
+pub(crate) const OPENAPI_V2_PROTOBUF: &str =
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const OPENAPI_V2_PROTOBUF_OLD: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// How the OpenAPI v2 document is written for this client.
+pub(crate) fn openapi_v2(headers: &HeaderMap) -> Result<OpenApiV2, Status> {
+    offers(headers)
+        .iter()
+        .find_map(|offer| match offer.media {
+            OPENAPI_V2_PROTOBUF | OPENAPI_V2_PROTOBUF_OLD => Some(OpenApiV2::Protobuf),
+            _ => (offer.syntax() == Some(Syntax::Json)).then_some(OpenApiV2::Json),
+        })
+        .ok_or_else(|| no_representation(&["application/json", OPENAPI_V2_PROTOBUF]))
+}
+
 /// Refuses clients that accept no JSON, for endpoints that write nothing else.
 pub(crate) fn json_only(headers: &HeaderMap) -> Result<(), Status> {
     let json = |offer: &Offer<'_>| offer.syntax() == Some(Syntax::Json);
