@@ -87,7 +87,7 @@ impl Place {
         let kubeconfig = directory.join("kubeconfig.yaml");
         while !kubeconfig.exists() {
             ensure!(
-                started.elapsed() < Duration::from_secs(60),
+                started.elapsed() < Duration::from_mins(1),
                 "no kubeconfig was written"
             );
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -95,7 +95,7 @@ impl Place {
         let api = Api::from_kubeconfig(&kubeconfig)?;
         while api.get("/readyz").await.is_err() {
             ensure!(
-                started.elapsed() < Duration::from_secs(60),
+                started.elapsed() < Duration::from_mins(1),
                 "the server does not get ready"
             );
         }
@@ -115,7 +115,7 @@ impl Place {
 async fn wait_until_listening(started: Instant) -> Result<()> {
     while TcpStream::connect("127.0.0.1:6443").await.is_err() {
         ensure!(
-            started.elapsed() < Duration::from_secs(60),
+            started.elapsed() < Duration::from_mins(1),
             "nothing listens on 127.0.0.1:6443"
         );
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -67,6 +67,7 @@ fn kills(stage: &mut Stage, seed: u64, rounds: usize) -> Result<()> {
         stage.shell.run(&change)?.ok()?;
         // The moment is the point of the test; nothing is waited for.
         let moment = Duration::from_millis(schedule.below(1500));
+        #[allow(clippy::disallowed_methods, reason = "this is no wait for anything")]
         thread::sleep(moment);
         println!("# killed {moment:?} into it");
         stage.stop_server(Stop::Kill)?;

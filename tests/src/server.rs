@@ -56,7 +56,7 @@ impl Server {
             log: log.to_owned(),
         };
         loop {
-            match ready.recv_timeout(Duration::from_secs(60)) {
+            match ready.recv_timeout(Duration::from_mins(1)) {
                 Ok(line) if line.contains("export KUBECONFIG=") => return Ok(server),
                 Ok(_) => {}
                 Err(error) => bail!(

@@ -30,7 +30,7 @@ fn imports(manifest: &str) -> BTreeSet<String> {
         .filter_map(|line| line.trim().strip_prefix("plinth-"))
         .map(|rest| {
             rest.chars()
-                .take_while(|c| c.is_ascii_alphanumeric())
+                .take_while(char::is_ascii_alphanumeric)
                 .collect()
         })
         .collect()

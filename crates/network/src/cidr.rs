@@ -74,6 +74,7 @@ impl Ipv4Cidr {
 
     /// The first sub-range of `prefix` bits: the share of the first node.
     /// A prefix shorter than the range's own gives the range itself.
+    #[must_use]
     pub fn first_subnet(self, prefix: u8) -> Self {
         Self {
             network: self.network,

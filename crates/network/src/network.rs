@@ -187,10 +187,8 @@ impl Network {
 /// The name of a sandbox's link on the host: link names have 15 bytes, ids are longer.
 fn host_link(id: &str) -> String {
     let digest = Sha256::digest(id.as_bytes());
-    let short: String = digest
+    let short = digest[..5]
         .iter()
-        .take(5)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("veth{short}")
+        .fold(0, |number, byte| number << 8 | u64::from(*byte));
+    format!("veth{short:010x}")
 }

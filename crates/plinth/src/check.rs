@@ -96,24 +96,17 @@ fn namespaces() -> Result<&'static str> {
 
 fn cgroups() -> Result<String> {
     let unified = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
-    let (version, controllers) = match unified {
-        Ok(text) => (
-            "v2",
-            text.split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>(),
-        ),
-        Err(_) => {
-            let text = fs::read_to_string("/proc/cgroups").context("no cgroups in this kernel")?;
-            let enabled = text
-                .lines()
-                .filter(|line| !line.starts_with('#'))
-                .filter_map(|line| {
-                    let fields: Vec<_> = line.split_whitespace().collect();
-                    (fields.get(3) == Some(&"1")).then(|| fields[0].to_owned())
-                });
-            ("v1", enabled.collect())
-        }
+    let (version, controllers) = if let Ok(text) = unified {
+        let names: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+        ("v2", names)
+    } else {
+        let text = fs::read_to_string("/proc/cgroups").context("no cgroups in this kernel")?;
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let enabled = lines.filter_map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            (fields.get(3) == Some(&"1")).then(|| fields[0].to_owned())
+        });
+        ("v1", enabled.collect())
     };
     for wanted in ["memory", "cpu", "pids"] {
         if !controllers.iter().any(|controller| controller == wanted) {

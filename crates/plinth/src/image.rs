@@ -240,22 +240,19 @@ fn remove(store: &ImageStore, names: &[String], force: bool) -> Result<()> {
 
 fn export(store: &ImageStore, names: &[String], output: Option<&Path>) -> Result<()> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    match output {
-        Some(path) => {
-            let mut file =
-                File::create(path).with_context(|| format!("creating {}", path.display()))?;
-            store.export(&names, &mut file)?;
-            file.sync_all()
-                .with_context(|| format!("writing {}", path.display()))?;
+    if let Some(path) = output {
+        let mut file =
+            File::create(path).with_context(|| format!("creating {}", path.display()))?;
+        store.export(&names, &mut file)?;
+        file.sync_all()
+            .with_context(|| format!("writing {}", path.display()))?;
+    } else {
+        let mut stdout = io::stdout().lock();
+        if io::IsTerminal::is_terminal(&stdout) {
+            bail!("an archive is no sight for a terminal: redirect it, or use --output");
         }
-        None => {
-            let mut stdout = io::stdout().lock();
-            if io::IsTerminal::is_terminal(&stdout) {
-                bail!("an archive is no sight for a terminal: redirect it, or use --output");
-            }
-            store.export(&names, &mut stdout)?;
-            stdout.flush()?;
-        }
+        store.export(&names, &mut stdout)?;
+        stdout.flush()?;
     }
     Ok(())
 }

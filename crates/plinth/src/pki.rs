@@ -261,10 +261,10 @@ fn still_fits(identity: &Identity, subject: &Subject, now: Timestamp) -> Result<
         for name in &names.value.general_names {
             match name {
                 x509_parser::extensions::GeneralName::DNSName(name) => {
-                    named.push((*name).to_owned())
+                    named.push((*name).to_owned());
                 }
                 x509_parser::extensions::GeneralName::IPAddress(bytes) => {
-                    named.push(address_text(bytes))
+                    named.push(address_text(bytes));
                 }
                 _ => {}
             }

@@ -5,8 +5,8 @@ use anyhow::{Context, Result, ensure};
 use super::{Stage, heading};
 
 impl Stage {
-    pub(crate) fn build_images(&self) -> Result<()> {
-        heading("1. an image is built");
+    /// Makes the image that everything else is made of: Node.js and busybox.
+    pub(crate) fn import_base(&self) -> Result<()> {
         let base = self.cast.project.join("target/tools/plinth-node.tar");
         self.shell
             .run(&format!(
@@ -14,6 +14,12 @@ impl Stage {
                 base.display()
             ))?
             .ok()?;
+        Ok(())
+    }
+
+    pub(crate) fn build_images(&self) -> Result<()> {
+        heading("1. an image is built");
+        self.import_base()?;
         self.shell
             .run("plinth image build -t kubia-stored examples/kubia")?
             .ok()?;
@@ -39,7 +45,7 @@ impl Stage {
             .shell
             .run(&format!(
                 "kubectl apply -f {}",
-                self.example("kubia.yaml").display()
+                Self::example("kubia.yaml").display()
             ))?
             .ok()?;
         applied

@@ -86,7 +86,7 @@ impl Stage {
         self.shell
             .run(&format!(
                 "kubectl apply -f {}",
-                self.example("stubborn.yaml").display()
+                Self::example("stubborn.yaml").display()
             ))?
             .ok()?;
         self.rolled_out("stubborn")?;

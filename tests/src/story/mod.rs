@@ -214,7 +214,7 @@ impl Stage {
     }
 
     /// The example files' directory.
-    fn example(&self, name: &str) -> PathBuf {
+    fn example(name: &str) -> PathBuf {
         Path::new("examples/kubia").join(name)
     }
 

@@ -7,7 +7,7 @@ use super::{Stage, heading};
 impl Stage {
     pub(super) fn bind_volumes_made_by_hand(&self) -> Result<()> {
         heading("11. a set on volumes made by hand: each claim gets the smallest that fits");
-        let manifest = self.example("by-hand.yaml");
+        let manifest = Self::example("by-hand.yaml");
         self.shell
             .run(&format!(
                 "sed \"s|\\${{LAB_DIR}}|$LAB_DIR|\" {} | kubectl apply -f -",

@@ -208,7 +208,7 @@ impl Handler {
                     RecordType::CNAME => Reply::code(ResponseCode::NoError),
                     _ => self.forward(target, kind).await,
                 };
-                reply.answers.insert(0, alias);
+                reply.answers.insert(0, *alias);
                 reply
             }
         }

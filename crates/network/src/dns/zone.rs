@@ -100,7 +100,7 @@ pub(super) enum Answer {
     /// There is no such name.
     NoName,
     /// An alias of a name outside the zone, to be resolved there.
-    Alias(Record),
+    Alias(Box<Record>),
 }
 
 type ServiceKey = (String, String);
@@ -249,11 +249,11 @@ impl Zone {
                 return Answer::NoData;
             };
             target.set_fqdn(true);
-            return Answer::Alias(Record::from_rdata(
+            return Answer::Alias(Box::new(Record::from_rdata(
                 name.clone(),
                 TTL,
                 RData::CNAME(CNAME(target)),
-            ));
+            )));
         }
         if kind == RecordType::SRV {
             return self.ports(name, service, kind, |_| true);
