@@ -1,6 +1,7 @@
 //! End-to-end tests: real `kubectl`, real containers, inside a lab. Knows Plinth only from outside, as a
 //! person at a terminal does.
 
+pub mod commands;
 pub mod faults;
 mod processes;
 mod server;

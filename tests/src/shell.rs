@@ -185,6 +185,28 @@ pub struct Background {
 }
 
 impl Background {
+    /// Waits until `wanted` is content with what the command has said so far, for at most `limit`.
+    pub fn until(&self, limit: Duration, wanted: impl Fn(&[String]) -> bool) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let lines = self
+                .lines
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            if wanted(&lines) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "after {limit:?} the command has only said:\n{}",
+                    lines.join("\n")
+                );
+            }
+            thread::yield_now();
+        }
+    }
+
     /// Ends the command and returns, and prints, what it said.
     pub fn stop(mut self) -> Result<Vec<String>> {
         self.child.kill()?;

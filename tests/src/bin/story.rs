@@ -1,7 +1,7 @@
 //! `make demo`: plays the kubia story in a lab of its own and shows every command.
 //!
-//! Usage: `story [KUBECTL]`, or `story --kills SEED ROUNDS` for the fault test: the server is killed at any
-//! moment. The `plinth` binary is the one beside this program.
+//! Usage: `story [KUBECTL]`, or `story --commands [KUBECTL]` for what people type every day, or `story --kills SEED
+//! ROUNDS` for the fault test: the server is killed at any moment. The `plinth` binary is the one beside this program.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,8 +10,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use plinth_lab::Lab;
-use plinth_tests::faults;
 use plinth_tests::story::{Cast, play};
+use plinth_tests::{commands, faults};
+
+/// What there is to play.
+enum Piece {
+    Story,
+    Commands,
+    Kills { seed: u64, rounds: usize },
+}
 
 fn main() -> ExitCode {
     let told = match env::var_os("LAB_DIR") {
@@ -45,11 +52,18 @@ fn tell(directory: &Path) -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let own = project.join("target/tools/kubectl");
-    let (kubectl, kills) = match arguments.as_slice() {
-        [] => (own, None),
-        ["--kills", seed, rounds] => (own, Some((seed.parse()?, rounds.parse()?))),
-        [kubectl] => (PathBuf::from(kubectl), None),
-        _ => bail!("usage: story [KUBECTL] | story --kills SEED ROUNDS"),
+    let (kubectl, piece) = match arguments.as_slice() {
+        [] => (own, Piece::Story),
+        ["--commands"] => (own, Piece::Commands),
+        ["--commands", kubectl] => (PathBuf::from(kubectl), Piece::Commands),
+        ["--kills", seed, rounds] => {
+            let (seed, rounds) = (seed.parse()?, rounds.parse()?);
+            (own, Piece::Kills { seed, rounds })
+        }
+        [kubectl] => (PathBuf::from(kubectl), Piece::Story),
+        _ => {
+            bail!("usage: story [KUBECTL] | story --commands [KUBECTL] | story --kills SEED ROUNDS")
+        }
     };
     let kubectl = kubectl
         .canonicalize()
@@ -66,8 +80,9 @@ fn tell(directory: &Path) -> Result<()> {
         directory: directory.to_owned(),
         cgroup_root: env::var("LAB_CGROUP").context("LAB_CGROUP is not set: this is not a lab")?,
     };
-    match kills {
-        None => play(cast),
-        Some((seed, rounds)) => faults::killed_at_any_moment(cast, seed, rounds),
+    match piece {
+        Piece::Story => play(cast),
+        Piece::Commands => commands::typed_every_day(cast),
+        Piece::Kills { seed, rounds } => faults::killed_at_any_moment(cast, seed, rounds),
     }
 }
