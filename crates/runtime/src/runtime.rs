@@ -617,6 +617,8 @@ impl Inner {
     }
 
     async fn stop(self: &Arc<Self>, sandbox: &Arc<Sandbox>) -> Result<()> {
+        // Whoever notices that the connection ends waits here and finds that all is well.
+        let _guard = sandbox.ending.lock().await;
         if let Some(connection) = sandbox.connection() {
             // Tells us how every container ended. A shim that does not answer is killed with the rest.
             let shutdown = connection.call(Call::Shutdown);
@@ -624,7 +626,7 @@ impl Inner {
                 tracing::warn!(sandbox = %sandbox.record.id, "the shim does not shut down");
             }
         }
-        self.end(sandbox).await
+        self.bury(sandbox).await
     }
 
     /// [`Self::end`] for when nobody waits for the outcome: the sandbox stays doubtful, and stopping it tries again.
@@ -637,6 +639,11 @@ impl Inner {
     /// Buries a sandbox and its containers.
     async fn end(self: &Arc<Self>, sandbox: &Arc<Sandbox>) -> Result<()> {
         let _guard = sandbox.ending.lock().await;
+        self.bury(sandbox).await
+    }
+
+    /// [`Self::end`] for the holder of the sandbox's `ending`.
+    async fn bury(self: &Arc<Self>, sandbox: &Arc<Sandbox>) -> Result<()> {
         if !sandbox.may_live() {
             return Ok(());
         }

@@ -92,7 +92,6 @@ fn look(desk: &Desk) -> Result<()> {
     desk.says(
         "kubectl describe sts web",
         &[
-            "Service Name: web",
             "Pod Management Policy: OrderedReady",
             "Replicas: 2 desired | 2 total",
             "Update Strategy: RollingUpdate\nPartition: 0",

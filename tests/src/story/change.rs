@@ -65,6 +65,8 @@ impl Stage {
             .ok()?
             .says("statefulset.apps/kubia scaled")?;
         self.rolled_out("kubia")?;
+        // As the first process of its container, the app is deaf to SIGTERM until it listens.
+        self.curl(&format!("{}:8080", self.pod_ip("kubia-4")?))?;
         self.shell
             .run("kubectl scale statefulset kubia --replicas=2")?
             .ok()?;
