@@ -14,12 +14,14 @@ mod schema;
 mod selector;
 mod status;
 pub mod table;
+mod version;
 
 pub use decode::{BodyFormat, DecodeError, Decoded, FieldValidation, UnknownField, decode, prune};
 pub use field::{ErrorKind, FieldError, Path};
 pub use quantity::{Quantity, QuantityError};
 pub use resource::{
-    ALL_VERBS, Column, Resource, Scope, Strategy, Subresource, catalogue, find, find_kind,
+    ALL_VERBS, Column, Conversion, Resource, Scope, Strategy, Subresource, catalogue, find,
+    find_kind,
 };
 pub use resources::scale;
 pub use schema::{
@@ -27,3 +29,4 @@ pub use schema::{
 };
 pub use selector::{FieldSelector, FieldTerm, Requirement, Selector, SelectorError};
 pub use status::{Cause, Details, Status};
+pub use version::prefer_version;

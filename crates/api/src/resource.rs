@@ -112,6 +112,17 @@ pub const ALL_VERBS: &[&str] = &[
     "watch",
 ];
 
+/// What makes a kind another form of one that is stored, as autoscaling/v1 is of autoscaling/v2. Requests in this form
+/// go through this kind's own strategy; only reading and committing convert.
+pub struct Conversion {
+    /// Group, version and plural name of the kind in whose form objects are stored.
+    pub stored: (&'static str, &'static str, &'static str),
+    /// The object in this kind's form; must lose nothing that [`Conversion::to_stored`] cannot bring back.
+    pub from_stored: fn(Value) -> Value,
+    /// The object in the stored form.
+    pub to_stored: fn(Value) -> Value,
+}
+
 /// The rules of one kind. Every method has the body that fits a kind without special rules.
 ///
 /// Objects are complete API objects with `apiVersion` and `kind`.
@@ -183,6 +194,11 @@ pub trait Strategy: Sync {
 
     /// A `Warning` text that every answer about this kind carries.
     fn deprecation(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Set for a kind that is only another form of a stored one.
+    fn conversion(&self) -> Option<&'static Conversion> {
         None
     }
 

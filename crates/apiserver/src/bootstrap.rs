@@ -73,7 +73,8 @@ async fn ensure(
         why: status.message,
     };
     let missing = || StartError::Catalogue(format!("{plural} are not served"));
-    let kind: &Kind = core.kinds.find(group, "v1", plural).ok_or_else(missing)?;
+    let kind = core.kinds.find(group, "v1", plural).ok_or_else(missing)?;
+    let kind: &Kind = &kind;
     if kind.cache.get(&namespace, &name).is_none() {
         return core
             .create_object(kind, object, false)

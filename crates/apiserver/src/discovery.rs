@@ -1,12 +1,14 @@
 //! What this server serves, told to clients: one list at a time, or everything at once (K-20).
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use plinth_api::{Resource, Subresource};
+use plinth_api::{Resource, Subresource, prefer_version};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::kind::Kinds;
+use crate::kind::{Kind, Kinds};
 
 /// Groups in the order clients prefer them: upstream's.
 const ORDER: &[&str] = &[
@@ -36,7 +38,7 @@ fn groups(kinds: &Kinds) -> Vec<&'static str> {
     groups
 }
 
-/// The versions of a group; every group here has one.
+/// The versions of a group, the preferred one first.
 fn versions(kinds: &Kinds, group: &str) -> Vec<&'static str> {
     let mut versions: Vec<&'static str> = Vec::new();
     for kind in kinds.iter().filter(|kind| kind.resource.group == group) {
@@ -44,17 +46,17 @@ fn versions(kinds: &Kinds, group: &str) -> Vec<&'static str> {
             versions.push(kind.resource.version);
         }
     }
+    versions.sort_by(|a, b| prefer_version(a, b));
     versions
 }
 
-fn resources(kinds: &Kinds, group: &str, version: &str) -> Vec<&'static Resource> {
+fn of_version(kinds: &Kinds, group: &str, version: &str) -> Vec<Arc<Kind>> {
     let served = kinds
         .iter()
-        .map(|kind| kind.resource)
-        .filter(|r| r.group == group && r.version == version);
-    let mut resources: Vec<_> = served.collect();
-    resources.sort_by_key(|resource| resource.plural);
-    resources
+        .filter(|kind| kind.resource.group == group && kind.resource.version == version);
+    let mut served: Vec<_> = served.collect();
+    served.sort_by_key(|kind| kind.resource.plural);
+    served
 }
 
 fn api_version(group: &str, version: &str) -> String {
@@ -118,14 +120,15 @@ fn group_entry(kinds: &Kinds, group: &str) -> Value {
 /// `/api/v1` and `/apis/<group>/<version>`.
 pub(crate) fn resource_list(kinds: &Kinds, group: &str, version: &str) -> Value {
     let mut entries = Vec::new();
-    for resource in resources(kinds, group, version) {
+    for kind in of_version(kinds, group, version) {
+        let resource = kind.resource;
         let mut entry = json!({
             "name": resource.plural,
             "singularName": resource.singular,
             "namespaced": resource.namespaced(),
             "kind": resource.kind,
             "verbs": resource.verbs,
-            "storageVersionHash": storage_hash(resource),
+            "storageVersionHash": storage_hash(kind.stored().resource),
         });
         if !resource.short_names.is_empty() {
             entry["shortNames"] = json!(resource.short_names);
@@ -172,9 +175,9 @@ pub(crate) fn aggregated(kinds: &Kinds, core: bool, version: &str) -> Value {
             let versions: Vec<Value> = versions(kinds, group)
                 .into_iter()
                 .map(|version| {
-                    let resources: Vec<Value> = resources(kinds, group, version)
+                    let resources: Vec<Value> = of_version(kinds, group, version)
                         .into_iter()
-                        .map(aggregated_resource)
+                        .map(|kind| aggregated_resource(kind.resource))
                         .collect();
                     json!({"version": version, "freshness": "Current", "resources": resources})
                 })

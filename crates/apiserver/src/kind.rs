@@ -1,10 +1,14 @@
-//! A kind as this server holds it: its description, its schema, the shape of its bytes and its live objects.
+//! A kind as this server holds it: its description, its schema, the shape of its bytes and its live objects; and
+//! all kinds that are served at a moment.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use plinth_api::{Gvk, Resource, TypeSchema, catalogue, schema_of};
 
 use crate::cache::KindCache;
+use crate::convert::Conversion;
 use crate::encode::Layout;
 
 /// One served kind.
@@ -14,14 +18,26 @@ pub(crate) struct Kind {
     pub(crate) gvk: Gvk,
     /// How objects of this kind are written as bytes.
     pub(crate) layout: Layout,
-    /// The live objects.
-    pub(crate) cache: KindCache,
+    /// The live objects; kinds that are forms of one another share them.
+    pub(crate) cache: Arc<KindCache>,
     /// First segment of storage keys: `pods`, `statefulsets.apps`.
     pub(crate) storage: String,
+    /// How this kind's form and the stored one become each other; `None` when this is the only form there is.
+    pub(crate) conversion: Option<Conversion>,
 }
 
-/// Every served kind, in the catalogue's order.
-pub(crate) struct Kinds(Vec<Arc<Kind>>);
+/// The kinds that are served at a moment, found by path and by storage key.
+struct Table {
+    /// In the catalogue's order.
+    all: Vec<Arc<Kind>>,
+    /// Places in `all` by plural name: few kinds share one.
+    by_plural: HashMap<&'static str, Vec<usize>>,
+    /// The kind in whose form objects are stored, by storage segment.
+    by_storage: HashMap<String, Arc<Kind>>,
+}
+
+/// Every served kind. Reading takes the table of the moment and never waits.
+pub(crate) struct Kinds(ArcSwap<Table>);
 
 /// A kind of the catalogue has no schema, which only a wrong build can cause.
 #[derive(Debug, thiserror::Error)]
@@ -31,64 +47,118 @@ pub(crate) struct NoSchema(String);
 impl Kinds {
     /// The catalogue, with empty caches.
     pub(crate) fn new() -> Result<Self, NoSchema> {
-        let kind = |resource: &'static Resource| {
-            let schema =
-                schema_of(resource.group, resource.version, resource.kind).ok_or_else(|| {
-                    NoSchema(format!(
-                        "{}, kind {}",
-                        resource.api_version(),
-                        resource.kind
-                    ))
-                })?;
-            Ok(Arc::new(Kind {
+        let (stored, forms): (Vec<_>, Vec<_>) = catalogue()
+            .iter()
+            .partition(|resource| resource.strategy.conversion().is_none());
+        let mut kinds: Vec<Arc<Kind>> = Vec::with_capacity(catalogue().len());
+        for resource in stored.into_iter().chain(forms) {
+            let schema = schema_of(resource.group, resource.version, resource.kind);
+            let missing = |what: String| NoSchema(format!("{what}, kind {}", resource.kind));
+            let schema = schema.ok_or_else(|| missing(resource.api_version()))?;
+            let stored = match resource.strategy.conversion() {
+                None => None,
+                Some(conversion) => {
+                    let (group, version, plural) = conversion.stored;
+                    let found = kinds.iter().find(|k| k.is(group, version, plural));
+                    let hub =
+                        found.ok_or_else(|| missing(format!("{group}/{version} {plural}")))?;
+                    Some((hub.clone(), conversion))
+                }
+            };
+            kinds.push(Arc::new(Kind {
                 resource,
                 schema,
                 gvk: Gvk::of(resource.group, resource.version, resource.kind),
                 layout: Layout::of(resource),
-                cache: KindCache::default(),
-                storage: resource.group_resource(),
-            }))
+                cache: stored
+                    .as_ref()
+                    .map_or_else(Arc::default, |(hub, _)| hub.cache.clone()),
+                storage: stored
+                    .as_ref()
+                    .map_or_else(|| resource.group_resource(), |(hub, _)| hub.storage.clone()),
+                conversion: stored.map(|(hub, by)| Conversion::Form { stored: hub, by }),
+            }));
+        }
+        let order = |kind: &Arc<Kind>| {
+            catalogue()
+                .iter()
+                .position(|resource| std::ptr::eq(resource, kind.resource))
         };
-        catalogue()
-            .iter()
-            .map(kind)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        kinds.sort_by_key(order);
+        Ok(Self(ArcSwap::from_pointee(Table::of(kinds))))
     }
 
     /// All of them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> {
-        self.0.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Arc<Kind>> + use<> {
+        let table = self.0.load_full();
+        (0..table.all.len()).map(move |at| table.all[at].clone())
     }
 
     /// The kind served at this path.
-    pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
-        self.0.iter().find(|k| {
-            k.resource.plural == plural
-                && k.resource.group == group
-                && k.resource.version == version
-        })
+    pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
+        let table = self.0.load();
+        let places = table.by_plural.get(plural)?;
+        let mut found = places.iter().map(|at| &table.all[*at]);
+        found.find(|kind| kind.is(group, version, plural)).cloned()
     }
 
-    /// The kind of a storage key's first segment.
-    pub(crate) fn stored_as(&self, storage: &str) -> Option<&Arc<Kind>> {
-        self.0.iter().find(|k| k.storage == storage)
+    /// The kind in whose form the objects below a storage key's first segment are stored.
+    pub(crate) fn stored_as(&self, storage: &str) -> Option<Arc<Kind>> {
+        self.0.load().by_storage.get(storage).cloned()
+    }
+
+    /// Whether any kind is served in this group.
+    pub(crate) fn serves_group(&self, group: &str) -> bool {
+        let table = self.0.load();
+        table.all.iter().any(|kind| kind.resource.group == group)
     }
 
     /// Whether any kind is served in this group and version.
     pub(crate) fn serves(&self, group: &str, version: &str) -> bool {
-        self.0
-            .iter()
-            .any(|k| k.resource.group == group && k.resource.version == version)
+        let served =
+            |kind: &Arc<Kind>| kind.resource.group == group && kind.resource.version == version;
+        self.0.load().all.iter().any(served)
     }
 
     /// A kind of the core group that this server itself needs.
-    pub(crate) fn core(&self, plural: &str) -> Option<&Arc<Kind>> {
+    pub(crate) fn core(&self, plural: &str) -> Option<Arc<Kind>> {
         self.find("", "v1", plural)
     }
 }
 
+impl Table {
+    fn of(all: Vec<Arc<Kind>>) -> Self {
+        let mut by_plural: HashMap<_, Vec<usize>> = HashMap::new();
+        let mut by_storage = HashMap::new();
+        for (at, kind) in all.iter().enumerate() {
+            by_plural.entry(kind.resource.plural).or_default().push(at);
+            if kind.conversion.is_none() {
+                by_storage.insert(kind.storage.clone(), kind.clone());
+            }
+        }
+        Self {
+            all,
+            by_plural,
+            by_storage,
+        }
+    }
+}
+
 impl Kind {
+    fn is(&self, group: &str, version: &str, plural: &str) -> bool {
+        self.resource.plural == plural
+            && self.resource.group == group
+            && self.resource.version == version
+    }
+
+    /// The kind in whose form this kind's objects are stored.
+    pub(crate) fn stored(&self) -> &Self {
+        match &self.conversion {
+            Some(Conversion::Form { stored, .. }) => stored,
+            None => self,
+        }
+    }
+
     /// The storage key of an object; cluster-wide objects have an empty namespace.
     pub(crate) fn key(&self, namespace: &str, name: &str) -> String {
         format!("{}/{namespace}/{name}", self.storage)

@@ -16,6 +16,7 @@ mod admission;
 mod allocation;
 mod bootstrap;
 mod cache;
+mod convert;
 mod discovery;
 mod dispatch;
 mod encode;

@@ -54,11 +54,8 @@ impl Core {
         query: &Query,
     ) -> Result<Response<ResponseBody>, Status> {
         let no_kind = || Status::internal("pods are not served");
-        let pod = live(
-            self.kinds.core("pods").ok_or_else(no_kind)?,
-            namespace,
-            name,
-        )?;
+        let pods = self.kinds.core("pods").ok_or_else(no_kind)?;
+        let pod = live(&pods, namespace, name)?;
         let pod: Value = serde_json::from_slice(&pod.bytes).map_err(Status::internal)?;
         let container = container(&pod, name, query.text("container"))?;
         let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
@@ -91,7 +88,7 @@ impl Core {
             .kinds
             .core("nodes")
             .ok_or_else(|| Status::internal("nodes are not served"))?;
-        let object = live(nodes, "", node)?;
+        let object = live(&nodes, "", node)?;
         let object: Value = serde_json::from_slice(&object.bytes).map_err(Status::internal)?;
         let status = &object["status"];
         let address = status["addresses"]

@@ -83,14 +83,14 @@ pub(crate) fn route(kinds: &Kinds, path: &str) -> Target {
         ["apis"] => Target::Groups { exact },
         ["api", version, rest @ ..] => in_group(kinds, "", version, rest),
         ["apis", group] => {
-            if kinds.iter().any(|kind| kind.resource.group == *group) {
+            if kinds.serves_group(group) {
                 Target::Group((*group).to_owned())
             } else {
                 Target::NoPage
             }
         }
         ["apis", group, version, rest @ ..] => {
-            if kinds.iter().any(|kind| kind.resource.group == *group) {
+            if kinds.serves_group(group) {
                 in_group(kinds, group, version, rest)
             } else {
                 Target::NoPage
@@ -148,7 +148,7 @@ fn resource(kinds: &Kinds, group: &str, version: &str, parts: &[&str], watch: bo
         return Target::NoResource;
     }
     Target::Resource(ResourcePath {
-        kind: kind.clone(),
+        kind,
         namespace: namespace.map(ToOwned::to_owned),
         name: name.map(ToOwned::to_owned),
         subresource,

@@ -32,7 +32,7 @@ impl Kinds {
     pub(crate) fn new(informers: &Informers) -> Self {
         let kinds = catalogue()
             .iter()
-            .filter(|kind| kind.kind != "Event")
+            .filter(|kind| kind.kind != "Event" && kind.strategy.conversion().is_none())
             .filter(|kind| {
                 ["list", "watch", "delete"]
                     .iter()
@@ -94,7 +94,7 @@ impl Kind {
 pub(crate) fn namespaced() -> Vec<ApiResource> {
     catalogue()
         .iter()
-        .filter(|kind| kind.scope == Scope::Namespaced)
+        .filter(|kind| kind.scope == Scope::Namespaced && kind.strategy.conversion().is_none())
         .filter(|kind| {
             ["list", "deletecollection"]
                 .iter()

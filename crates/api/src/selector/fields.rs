@@ -61,6 +61,16 @@ impl FieldSelector {
             .all(|t| (value_of(&t.field).unwrap_or_default() == t.value) == t.equal)
     }
 
+    /// Takes out the conditions on fields of a sort.
+    #[must_use]
+    pub fn split_off(&mut self, of: impl Fn(&str) -> bool) -> Self {
+        let (out, kept) = std::mem::take(&mut self.terms)
+            .into_iter()
+            .partition(|term| of(&term.field));
+        self.terms = kept;
+        Self { terms: out }
+    }
+
     /// The value `field` must have, when the selector asks for exactly one.
     pub fn exact(&self, field: &str) -> Option<&str> {
         self.terms

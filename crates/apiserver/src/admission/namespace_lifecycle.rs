@@ -20,7 +20,7 @@ pub(super) fn admit(core: &Core, kind: &Kind, object: &Value) -> Result<(), Stat
         return Ok(());
     };
     let namespace = meta_text(object, "namespace");
-    let found = live(namespaces, "", namespace)?;
+    let found = live(&namespaces, "", namespace)?;
     // The header does not say it, so the bytes are looked at; they begin with the metadata and are short.
     let found: Value = serde_json::from_slice(&found.bytes).unwrap_or_default();
     if found["metadata"]["deletionTimestamp"].is_string()

@@ -75,6 +75,8 @@ pub(crate) struct Selection {
     pub(crate) namespace: Option<String>,
     pub(crate) labels: Selector,
     pub(crate) fields: FieldSelector,
+    /// Conditions on fields that only the form of the kind asked for has.
+    pub(crate) form_fields: FieldSelector,
 }
 
 impl Selection {
@@ -87,8 +89,13 @@ impl Selection {
             && self.labels.matches(&header.labels)
     }
 
+    /// Whether an object in the form of the kind asked for is selected, given that its stored form is.
+    pub(crate) fn matches_form(&self, header: &Header) -> bool {
+        self.form_fields.matches(|field| header.field(field))
+    }
+
     /// Whether selectors may leave objects out.
     pub(crate) fn selects(&self) -> bool {
-        !self.labels.is_empty() || !self.fields.is_empty()
+        !self.labels.is_empty() || !self.fields.is_empty() || !self.form_fields.is_empty()
     }
 }

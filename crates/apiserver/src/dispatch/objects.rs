@@ -59,11 +59,11 @@ impl Core {
                     kind,
                     accept,
                     query,
-                    &read::selected(kind, &selection, &options, &self.clock)?,
+                    &read::selected(kind, &selection, &options, &self.clock).await?,
                 )
             }
             (&Method::GET, false) if does("get") => {
-                read::get(path, query, accepted(parts, query, false)?)
+                read::get(path, query, accepted(parts, query, false)?).await
             }
             (&Method::POST, true) if complete && does("create") => {
                 let accept = accepted(parts, query, false)?;
@@ -132,7 +132,7 @@ impl Core {
         let (kind, namespace, name) = (&path.kind, path.in_namespace(), path.object());
         match (subresource, &parts.method) {
             (Subresource::Status, &Method::GET) => {
-                read::get(path, query, accepted(parts, query, false)?)
+                read::get(path, query, accepted(parts, query, false)?).await
             }
             (Subresource::Status, &Method::PUT) => {
                 let accept = accepted(parts, query, false)?;
@@ -172,7 +172,7 @@ impl Core {
             }
             (Subresource::Scale, &Method::GET) => {
                 let accept = accepted(parts, query, false)?;
-                let object = read::live(kind, namespace, name)?;
+                let object = read::formed(kind, namespace, name).await?;
                 Ok(answer::value(
                     StatusCode::OK,
                     accept,
@@ -249,7 +249,7 @@ impl Core {
         let selection = read::selection(path, query)?;
         let list_options = ListOptions::parse(query, false)?;
         let options = DeleteOptions::parse(query, &parts.headers, body)?;
-        let page = read::selected(&path.kind, &selection, &list_options, &self.clock)?;
+        let page = read::selected(&path.kind, &selection, &list_options, &self.clock).await?;
         let mut started = Vec::with_capacity(page.objects.len());
         for object in &page.objects {
             started.push(

@@ -97,7 +97,7 @@ impl Page {
 }
 
 /// The objects a list asks for.
-pub(crate) fn selected(
+pub(crate) async fn selected(
     kind: &Kind,
     selection: &Selection,
     options: &ListOptions,
@@ -131,7 +131,11 @@ pub(crate) fn selected(
     let after = continued
         .as_ref()
         .and_then(|token| token.start.split_once('/'));
-    Ok(page(&snapshot, selection, options.limit, after))
+    let mut page = page(&snapshot, selection, options.limit, after);
+    page.objects = kind.formed(page.objects).await?;
+    page.objects
+        .retain(|object| selection.matches_form(&object.header));
+    Ok(page)
 }
 
 fn snapshot(

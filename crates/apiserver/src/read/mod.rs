@@ -4,11 +4,13 @@ mod form;
 mod list;
 mod watch;
 
+use std::sync::Arc;
+
 use http::{Response, StatusCode};
 use plinth_api::{FieldSelector, Selector, SelectorError, Status};
 use serde_json::json;
 
-pub(crate) use form::respond;
+pub(crate) use form::{parse, respond};
 pub(crate) use list::{list, selected};
 pub(crate) use watch::{WatchContext, watch};
 
@@ -20,7 +22,7 @@ use crate::query::{Query, revision};
 use crate::route::ResourcePath;
 
 /// GET of one object, or of its status.
-pub(crate) fn get(
+pub(crate) async fn get(
     path: &ResourcePath,
     query: &Query,
     accept: Accept,
@@ -28,16 +30,21 @@ pub(crate) fn get(
     if let Some(text) = query.text("resourceVersion") {
         revision(text).map_err(|why| malformed_revision(text, &why))?;
     }
-    let object = live(&path.kind, path.in_namespace(), path.object())?;
+    let object = formed(&path.kind, path.in_namespace(), path.object()).await?;
     respond(&path.kind, StatusCode::OK, accept, query, &object.bytes)
 }
 
-/// A live object, or 404.
-pub(crate) fn live(
+/// A live object in the kind's own form, or 404.
+pub(crate) async fn formed(
     kind: &Kind,
     namespace: &str,
     name: &str,
-) -> Result<std::sync::Arc<Object>, Status> {
+) -> Result<Arc<Object>, Status> {
+    kind.form(live(kind, namespace, name)?).await
+}
+
+/// A live object as it is stored, or 404.
+pub(crate) fn live(kind: &Kind, namespace: &str, name: &str) -> Result<Arc<Object>, Status> {
     kind.cache
         .get(namespace, name)
         .ok_or_else(|| Status::not_found(kind.resource, name))
@@ -71,7 +78,7 @@ pub(crate) fn selection(path: &ResourcePath, query: &Query) -> Result<Selection,
         let comma = if text.is_empty() { "" } else { "," };
         text = format!("metadata.name={name}{comma}{text}");
     }
-    let fields = FieldSelector::parse(&text).map_err(refuse)?;
+    let mut fields = FieldSelector::parse(&text).map_err(refuse)?;
     if !fields.is_empty() {
         let offered = path.kind.resource.strategy.selectable_fields(&json!({}));
         for term in fields.terms() {
@@ -89,9 +96,11 @@ pub(crate) fn selection(path: &ResourcePath, query: &Query) -> Result<Selection,
             }
         }
     }
+    let form_fields = path.kind.own_conditions(&mut fields);
     Ok(Selection {
         namespace: path.namespace.clone(),
         labels,
+        form_fields,
         fields,
     })
 }

@@ -170,7 +170,7 @@ impl Watcher {
                 return None;
             }
             if let Some(object) = self.initial.pop_front() {
-                self.writer.write(&mut self.lines, "ADDED", &object.bytes);
+                self.initial_event(object).await;
                 continue;
             }
             if std::mem::take(&mut self.announce_end) {
@@ -186,7 +186,7 @@ impl Watcher {
                     self.position += changes.len() as u64;
                     for change in changes {
                         self.reached = change.revision;
-                        self.translate(&change);
+                        self.translate(&change).await;
                     }
                 }
                 Batch::UpToDate(revision) => {
@@ -226,33 +226,64 @@ impl Watcher {
             .bookmark(&mut self.lines, self.reached, ends_initial_events);
     }
 
-    /// Objects that enter or leave the selection are added or deleted for this watcher.
-    fn translate(&mut self, change: &Change) {
-        let is = !change.deleted && self.selection.matches(&change.object.header);
-        let was = change
-            .previous
-            .as_ref()
-            .is_some_and(|previous| self.selection.matches(&previous.header));
-        match (was, is) {
-            (false, false) => return,
-            (false, true) => self
-                .writer
-                .write(&mut self.lines, "ADDED", &change.object.bytes),
-            (true, true) => self
-                .writer
-                .write(&mut self.lines, "MODIFIED", &change.object.bytes),
-            (true, false) if change.deleted => {
-                self.writer
-                    .write(&mut self.lines, "DELETED", &change.object.bytes);
+    async fn initial_event(&mut self, object: Arc<Object>) {
+        match self.kind.form(object).await {
+            Ok(object) if self.selection.matches_form(&object.header) => {
+                self.writer.write(&mut self.lines, "ADDED", &object.bytes);
             }
-            (true, false) => {
-                // The last state the watcher could see, at the revision at which it left.
-                let last = change.previous.as_ref().unwrap_or(&change.object);
-                let bytes = self.kind.layout.at_revision(&last.bytes, change.revision);
-                self.writer.write(&mut self.lines, "DELETED", &bytes);
-            }
+            Ok(_) => {}
+            Err(status) => self.end_with(&status),
         }
+    }
+
+    /// A state of an object in the watcher's form, when it is selected.
+    async fn selected(&self, object: &Arc<Object>) -> Result<Option<Arc<Object>>, Status> {
+        if !self.selection.matches(&object.header) {
+            return Ok(None);
+        }
+        let object = self.kind.form(object.clone()).await?;
+        Ok(Some(object).filter(|object| self.selection.matches_form(&object.header)))
+    }
+
+    /// The states before and after a change, where they are selected.
+    async fn sides(
+        &self,
+        change: &Change,
+    ) -> Result<(Option<Arc<Object>>, Option<Arc<Object>>), Status> {
+        let is = self.selected(&change.object).await?;
+        let was = match &change.previous {
+            Some(previous) => self.selected(previous).await?,
+            None => None,
+        };
+        Ok((was, is))
+    }
+
+    /// Objects that enter or leave the selection are added or deleted for this watcher.
+    async fn translate(&mut self, change: &Change) {
+        let (was, is) = match self.sides(change).await {
+            Ok(sides) => sides,
+            Err(status) => return self.end_with(&status),
+        };
+        let (event, bytes) = match (was, is) {
+            (None, _) if change.deleted => return,
+            (None, None) => return,
+            (None, Some(object)) => ("ADDED", object.bytes.clone()),
+            (Some(_), Some(object)) if change.deleted => ("DELETED", object.bytes.clone()),
+            (Some(_), Some(object)) => ("MODIFIED", object.bytes.clone()),
+            // The last state the watcher could see, at the revision at which it left.
+            (Some(last), None) => {
+                let bytes = self.kind.layout.at_revision(&last.bytes, change.revision);
+                ("DELETED", bytes)
+            }
+        };
+        self.writer.write(&mut self.lines, event, &bytes);
         self.told = change.revision;
+    }
+
+    /// Tells the watcher why it ends.
+    fn end_with(&mut self, status: &Status) {
+        self.lines.push_back(error_line(status));
+        self.ended = true;
     }
 }
 

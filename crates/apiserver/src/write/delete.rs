@@ -54,7 +54,7 @@ impl Core {
     ) -> Result<Deleted, Status> {
         admission::admit_delete(kind, name)?;
         for _ in 0..ATTEMPTS {
-            let live = crate::read::live(kind, namespace, name)?;
+            let live = crate::read::formed(kind, namespace, name).await?;
             match self.delete_live(kind, &live, options).await {
                 Ok(deleted) => return Ok(deleted),
                 Err(Refused::Raced) => {}

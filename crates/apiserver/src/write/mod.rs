@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use jiff::Timestamp;
 use plinth_api::{Decoded, Details, FieldValidation, Gvk, Status, TypeSchema, decode};
-use plinth_store::{Attachment, Change, CommitError, Expect, Revision, Write};
+use plinth_store::{Attachment, Change, CommitError, Expect, Payload, Revision, Write};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -74,24 +74,13 @@ pub(crate) enum Refused {
 impl Core {
     /// Commits an object's new state.
     async fn put(&self, kind: &Kind, object: &Value, expect: Expect) -> Result<Bytes, Refused> {
-        self.commit(
-            kind,
-            object,
-            expect,
-            Change::Put(kind.layout.payload(object)),
-        )
-        .await
+        self.commit(kind, object, expect, Change::Put).await
     }
 
     /// Removes an object; watchers see this last state.
     async fn remove(&self, kind: &Kind, last: &Value, revision: u64) -> Result<Bytes, Refused> {
         let bytes = self
-            .commit(
-                kind,
-                last,
-                Expect::At(Revision(revision)),
-                Change::Delete(kind.layout.payload(last)),
-            )
+            .commit(kind, last, Expect::At(Revision(revision)), Change::Delete)
             .await?;
         self.allocation.released(kind.resource, last);
         Ok(bytes)
@@ -102,17 +91,22 @@ impl Core {
         kind: &Kind,
         object: &Value,
         expect: Expect,
-        change: Change,
+        change: fn(Payload) -> Change,
     ) -> Result<Bytes, Refused> {
-        let header = Header::of(kind.resource, object);
+        let object = kind.unformed(object).await.map_err(Refused::Status)?;
+        let stored = kind.stored();
+        let header = Header::of(stored.resource, &object);
         let write = Write {
             key: kind.key(&header.namespace, &header.name),
             expect,
-            change,
+            change: change(stored.layout.payload(&object)),
             attachment: Some(Attachment(Arc::new(header))),
         };
         match self.store.commit(write).await {
-            Ok(event) => Ok(event.value),
+            Ok(event) => kind
+                .form_of_bytes(event.value, event.revision.0)
+                .await
+                .map_err(Refused::Status),
             Err(CommitError::Conflict { .. }) => Err(Refused::Raced),
             Err(error @ CommitError::Closed { .. }) => Err(Refused::Status(
                 Status::service_unavailable(format!("the server is stopping: {error}")),

@@ -132,7 +132,7 @@ impl Core {
     ) -> Result<Written, Status> {
         let resource = kind.resource;
         for _ in 0..ATTEMPTS {
-            let live = crate::read::live(kind, namespace, name)?;
+            let live = crate::read::formed(kind, namespace, name).await?;
             let old: Value = parse(&live.bytes)?;
             let Proposal {
                 object: mut new,
