@@ -1,8 +1,11 @@
 //! The API of the built-in kinds, as pure functions over JSON values: schemas, decoding, defaults, validation,
 //! patches, tables and documents. It refuses to know about storage, HTTP and the clock.
 
+mod cel;
+mod custom;
 mod decode;
 mod field;
+mod jsonpath;
 pub mod meta;
 pub mod names;
 pub mod openapi;
@@ -13,16 +16,19 @@ mod resources;
 mod schema;
 mod selector;
 mod status;
+mod structural;
 pub mod table;
 mod version;
 
+pub use custom::{Custom, compile};
 pub use decode::{BodyFormat, DecodeError, Decoded, FieldValidation, UnknownField, decode, prune};
 pub use field::{ErrorKind, FieldError, Path};
 pub use quantity::{Quantity, QuantityError};
 pub use resource::{
-    ALL_VERBS, Column, Conversion, Resource, Scope, Strategy, Subresource, catalogue, find,
-    find_kind,
+    ALL_VERBS, Column, Conversion, Resource, ScalePaths, Scope, Strategy, Subresource, catalogue,
+    find, find_kind,
 };
+pub use resources::apiextensions::customresourcedefinition;
 pub use resources::scale;
 pub use schema::{
     FieldSchema, Gvk, PatchStrategy, Topology, Type, TypeSchema, schema_of, semantically_equal,

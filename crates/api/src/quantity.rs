@@ -100,6 +100,24 @@ impl Quantity {
         }
     }
 
+    /// The difference; its text has the form that [`Quantity::plus`] gives.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        self.plus(Self {
+            nanos: -other.nanos,
+            format: other.format,
+        })
+    }
+
+    /// The amount as a float, which may not be exact.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "that is what the caller asks for"
+    )]
+    pub fn approximate(self) -> f64 {
+        self.nanos as f64 / NANO as f64
+    }
+
     fn decimal(self) -> (i128, i32) {
         let (mut mantissa, mut exponent) = (self.nanos, -9);
         while mantissa % 10 == 0 {

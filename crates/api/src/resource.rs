@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::field::FieldError;
+use crate::jsonpath::JsonPath;
+use crate::resources::object::{ensure, put};
 use crate::{meta, resources};
 
 /// Where objects of a kind live.
@@ -112,6 +114,50 @@ pub const ALL_VERBS: &[&str] = &[
     "watch",
 ];
 
+/// Where a custom kind keeps what `/scale` shows, as JSON paths of fields.
+#[derive(Debug, Clone)]
+pub struct ScalePaths {
+    /// The wanted replicas.
+    pub replicas: &'static str,
+    /// The replicas there are.
+    pub status_replicas: &'static str,
+    /// A label selector as text.
+    pub selector: Option<&'static str>,
+}
+
+impl ScalePaths {
+    /// The whole number at a path.
+    pub fn number(&self, path: &str, object: &Value) -> Option<i64> {
+        JsonPath::parse(path)?.first(object)?.as_i64()
+    }
+
+    /// The selector as text.
+    pub fn selector_of<'o>(&self, object: &'o Value) -> Option<&'o str> {
+        JsonPath::parse(self.selector?)?.first(object)?.as_str()
+    }
+
+    /// Writes the wanted replicas.
+    pub fn set(&self, object: &mut Value, replicas: i64) {
+        let path = JsonPath::parse(self.replicas);
+        let Some((last, above)) = path.as_ref().and_then(JsonPath::fields).and_then(|names| {
+            let (last, above) = names.split_last()?;
+            Some((
+                (*last).to_owned(),
+                above
+                    .iter()
+                    .map(|name| (*name).to_owned())
+                    .collect::<Vec<_>>(),
+            ))
+        }) else {
+            return;
+        };
+        let holder = above
+            .iter()
+            .fold(object, |object, name| ensure(object, name));
+        put(holder, &last, replicas.into());
+    }
+}
+
 /// What makes a kind another form of one that is stored, as autoscaling/v1 is of autoscaling/v2. Requests in this form
 /// go through this kind's own strategy; only reading and committing convert.
 pub struct Conversion {
@@ -194,6 +240,11 @@ pub trait Strategy: Sync {
 
     /// A `Warning` text that every answer about this kind carries.
     fn deprecation(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Where `/scale` finds the replicas of a custom kind; built-in kinds have them where everybody knows.
+    fn scale_paths(&self) -> Option<&ScalePaths> {
         None
     }
 

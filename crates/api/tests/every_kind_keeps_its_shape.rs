@@ -41,7 +41,7 @@ fn every_kind_can_be_found() {
             resource.kind
         );
     }
-    assert_eq!(seen.len(), 16);
+    assert_eq!(seen.len(), 17);
 }
 
 #[test]

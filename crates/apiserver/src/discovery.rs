@@ -79,9 +79,12 @@ fn response_kind(
     }
 }
 
-fn sorted_subresources(resource: &Resource) -> Vec<Subresource> {
-    let mut subresources = resource.subresources.to_vec();
-    subresources.sort_by_key(|subresource| subresource.name());
+/// Built-in kinds list them by name, custom ones in a fixed order.
+fn sorted_subresources(kind: &Kind) -> Vec<Subresource> {
+    let mut subresources = kind.resource.subresources.to_vec();
+    if !kind.schema.is_custom() {
+        subresources.sort_by_key(|subresource| subresource.name());
+    }
     subresources
 }
 
@@ -137,7 +140,7 @@ pub(crate) fn resource_list(kinds: &Kinds, group: &str, version: &str) -> Value 
             entry["categories"] = json!(resource.categories);
         }
         entries.push(entry);
-        for subresource in sorted_subresources(resource) {
+        for subresource in sorted_subresources(&kind) {
             let (group, version, kind) = response_kind(resource, subresource);
             let mut entry = json!({
                 "name": format!("{}/{}", resource.plural, subresource.name()),
@@ -177,7 +180,7 @@ pub(crate) fn aggregated(kinds: &Kinds, core: bool, version: &str) -> Value {
                 .map(|version| {
                     let resources: Vec<Value> = of_version(kinds, group, version)
                         .into_iter()
-                        .map(|kind| aggregated_resource(kind.resource))
+                        .map(|kind| aggregated_resource(&kind))
                         .collect();
                     json!({"version": version, "freshness": "Current", "resources": resources})
                 })
@@ -194,7 +197,8 @@ pub(crate) fn aggregated(kinds: &Kinds, core: bool, version: &str) -> Value {
            "metadata": {}, "items": items})
 }
 
-fn aggregated_resource(resource: &'static Resource) -> Value {
+fn aggregated_resource(served: &Kind) -> Value {
+    let resource = served.resource;
     let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
     let mut entry = json!({
         "resource": resource.plural,
@@ -209,7 +213,7 @@ fn aggregated_resource(resource: &'static Resource) -> Value {
     if !resource.categories.is_empty() {
         entry["categories"] = json!(resource.categories);
     }
-    let subresources: Vec<Value> = sorted_subresources(resource)
+    let subresources: Vec<Value> = sorted_subresources(served)
         .into_iter()
         .map(|subresource| {
             let (group, version, name) = response_kind(resource, subresource);

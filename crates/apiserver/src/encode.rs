@@ -48,6 +48,11 @@ impl Layout {
         }
     }
 
+    /// Whether bytes are an object of this kind, in this version.
+    pub(crate) fn wrote(&self, bytes: &[u8]) -> bool {
+        bytes.starts_with(&self.head)
+    }
+
     /// The bytes of an object as an item of a list: `{` and everything after its type.
     pub(crate) fn item(&self, bytes: &Bytes) -> Bytes {
         bytes.slice(self.types..)

@@ -1,8 +1,8 @@
 //! A kind as this server holds it: its description, its schema, the shape of its bytes and its live objects; and
 //! all kinds that are served at a moment.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use plinth_api::{Gvk, Resource, TypeSchema, catalogue, schema_of};
@@ -26,10 +26,23 @@ pub(crate) struct Kind {
     pub(crate) conversion: Option<Conversion>,
 }
 
+/// The kinds that one CustomResourceDefinition describes.
+#[derive(Clone)]
+pub(crate) struct CustomKinds {
+    pub(crate) served: Vec<Arc<Kind>>,
+    /// The kind in whose form objects are stored; clients need not be able to use it.
+    pub(crate) stored: Arc<Kind>,
+    /// `spec.conversion`.
+    pub(crate) conversion: serde_json::Value,
+}
+
 /// The kinds that are served at a moment, found by path and by storage key.
 struct Table {
-    /// In the catalogue's order.
+    /// In the catalogue's order, custom kinds behind.
     all: Vec<Arc<Kind>>,
+    built_in: Vec<Arc<Kind>>,
+    /// By the definition's name.
+    custom: BTreeMap<String, CustomKinds>,
     /// Places in `all` by plural name: few kinds share one.
     by_plural: HashMap<&'static str, Vec<usize>>,
     /// The kind in whose form objects are stored, by storage segment.
@@ -37,7 +50,12 @@ struct Table {
 }
 
 /// Every served kind. Reading takes the table of the moment and never waits.
-pub(crate) struct Kinds(ArcSwap<Table>);
+pub(crate) struct Kinds {
+    table: ArcSwap<Table>,
+    /// Held while caches are filled from the store's events and while they are exchanged: an event that fell between
+    /// would be lost.
+    gate: Mutex<()>,
+}
 
 /// A kind of the catalogue has no schema, which only a wrong build can cause.
 #[derive(Debug, thiserror::Error)]
@@ -85,18 +103,81 @@ impl Kinds {
                 .position(|resource| std::ptr::eq(resource, kind.resource))
         };
         kinds.sort_by_key(order);
-        Ok(Self(ArcSwap::from_pointee(Table::of(kinds))))
+        Ok(Self {
+            table: ArcSwap::from_pointee(Table::of(kinds, BTreeMap::new())),
+            gate: Mutex::default(),
+        })
+    }
+
+    /// Keeps the set of kinds as it is while the guard lives.
+    pub(crate) fn steady(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves the kinds of a definition; `make` gets those it described before and returns `None` when they are right.
+    pub(crate) fn define(
+        &self,
+        name: &str,
+        make: impl FnOnce(Option<&CustomKinds>) -> Option<CustomKinds>,
+    ) {
+        let _steady = self.steady();
+        let table = self.table.load_full();
+        let before = table.custom.get(name);
+        let Some(made) = make(before) else { return };
+        let retired = before
+            .map(|before| before.stored.cache.clone())
+            .filter(|cache| !Arc::ptr_eq(cache, &made.stored.cache));
+        let mut custom = table.custom.clone();
+        custom.insert(name.to_owned(), made);
+        self.table
+            .store(Arc::new(Table::of(table.built_in.clone(), custom)));
+        if let Some(cache) = retired {
+            cache.retire();
+        }
+    }
+
+    /// Serves a definition's kinds no longer and frees what they held.
+    pub(crate) fn undefine(&self, name: &str) {
+        let _steady = self.steady();
+        let table = self.table.load_full();
+        let mut custom = table.custom.clone();
+        if let Some(gone) = custom.remove(name) {
+            self.table
+                .store(Arc::new(Table::of(table.built_in.clone(), custom)));
+            gone.stored.cache.retire();
+        }
+    }
+
+    /// The names of the definitions whose kinds are served.
+    pub(crate) fn defined(&self) -> Vec<String> {
+        self.table.load().custom.keys().cloned().collect()
+    }
+
+    /// The custom kinds clients may use.
+    pub(crate) fn custom(&self) -> Vec<&'static Resource> {
+        let table = self.table.load();
+        let served = table.custom.values().flat_map(|kinds| &kinds.served);
+        served.map(|kind| kind.resource).collect()
+    }
+
+    /// The kind in whose form a definition's objects are stored.
+    pub(crate) fn stored_by(&self, definition: &str) -> Option<Arc<Kind>> {
+        let table = self.table.load();
+        table
+            .custom
+            .get(definition)
+            .map(|kinds| kinds.stored.clone())
     }
 
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Arc<Kind>> + use<> {
-        let table = self.0.load_full();
+        let table = self.table.load_full();
         (0..table.all.len()).map(move |at| table.all[at].clone())
     }
 
     /// The kind served at this path.
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
-        let table = self.0.load();
+        let table = self.table.load();
         let places = table.by_plural.get(plural)?;
         let mut found = places.iter().map(|at| &table.all[*at]);
         found.find(|kind| kind.is(group, version, plural)).cloned()
@@ -104,20 +185,29 @@ impl Kinds {
 
     /// The kind in whose form the objects below a storage key's first segment are stored.
     pub(crate) fn stored_as(&self, storage: &str) -> Option<Arc<Kind>> {
-        self.0.load().by_storage.get(storage).cloned()
+        self.table.load().by_storage.get(storage).cloned()
     }
 
     /// Whether any kind is served in this group.
     pub(crate) fn serves_group(&self, group: &str) -> bool {
-        let table = self.0.load();
+        let table = self.table.load();
         table.all.iter().any(|kind| kind.resource.group == group)
+    }
+
+    /// Whether any kind of the catalogue is in this group.
+    pub(crate) fn built_in(&self, group: &str) -> bool {
+        let table = self.table.load();
+        table
+            .built_in
+            .iter()
+            .any(|kind| kind.resource.group == group)
     }
 
     /// Whether any kind is served in this group and version.
     pub(crate) fn serves(&self, group: &str, version: &str) -> bool {
         let served =
             |kind: &Arc<Kind>| kind.resource.group == group && kind.resource.version == version;
-        self.0.load().all.iter().any(served)
+        self.table.load().all.iter().any(served)
     }
 
     /// A kind of the core group that this server itself needs.
@@ -127,17 +217,24 @@ impl Kinds {
 }
 
 impl Table {
-    fn of(all: Vec<Arc<Kind>>) -> Self {
+    fn of(built_in: Vec<Arc<Kind>>, custom: BTreeMap<String, CustomKinds>) -> Self {
+        let served = custom.values().flat_map(|kinds| &kinds.served);
+        let all: Vec<_> = built_in.iter().chain(served).cloned().collect();
         let mut by_plural: HashMap<_, Vec<usize>> = HashMap::new();
         let mut by_storage = HashMap::new();
         for (at, kind) in all.iter().enumerate() {
             by_plural.entry(kind.resource.plural).or_default().push(at);
-            if kind.conversion.is_none() {
+            if kind.is_stored() {
                 by_storage.insert(kind.storage.clone(), kind.clone());
             }
         }
+        for kinds in custom.values() {
+            by_storage.insert(kinds.stored.storage.clone(), kinds.stored.clone());
+        }
         Self {
             all,
+            built_in,
+            custom,
             by_plural,
             by_storage,
         }
@@ -153,10 +250,18 @@ impl Kind {
 
     /// The kind in whose form this kind's objects are stored.
     pub(crate) fn stored(&self) -> &Self {
-        match &self.conversion {
-            Some(Conversion::Form { stored, .. }) => stored,
-            None => self,
-        }
+        self.conversion
+            .as_ref()
+            .and_then(Conversion::stored)
+            .map_or(self, |stored| stored)
+    }
+
+    /// Whether objects are stored in this kind's form.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.conversion
+            .as_ref()
+            .and_then(Conversion::stored)
+            .is_none()
     }
 
     /// The storage key of an object; cluster-wide objects have an empty namespace.

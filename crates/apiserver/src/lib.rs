@@ -17,6 +17,7 @@ mod allocation;
 mod bootstrap;
 mod cache;
 mod convert;
+mod definitions;
 mod discovery;
 mod dispatch;
 mod encode;
@@ -30,6 +31,7 @@ mod route;
 mod serve;
 mod server;
 mod version;
+mod webhook;
 mod write;
 
 pub use http::body::ResponseBody;

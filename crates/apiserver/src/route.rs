@@ -90,10 +90,10 @@ pub(crate) fn route(kinds: &Kinds, path: &str) -> Target {
             }
         }
         ["apis", group, version, rest @ ..] => {
-            if kinds.serves_group(group) {
-                in_group(kinds, group, version, rest)
-            } else {
-                Target::NoPage
+            match in_group(kinds, group, version, rest) {
+                // Where only definitions make kinds, there is nothing that could say more.
+                Target::NoResource if !kinds.built_in(group) => Target::NoPage,
+                target => target,
             }
         }
         _ => Target::NoPage,

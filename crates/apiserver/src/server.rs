@@ -14,11 +14,14 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use plinth_api::Status;
 use plinth_store::{Store, StoreError};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::allocation::{Allocation, BadRange};
 use crate::bootstrap;
 use crate::cache::{self, Clock, Header, Object};
+use crate::definitions;
 use crate::http::body::ResponseBody;
 use crate::http::{answer, body, media};
 use crate::identity::{UserInfo, authorize};
@@ -82,6 +85,8 @@ pub(crate) struct Core {
 #[derive(Clone)]
 pub struct ApiServer {
     pub(crate) core: Arc<Core>,
+    /// Follows the CustomResourceDefinitions.
+    _definitions: Arc<AbortOnDropHandle<()>>,
 }
 
 /// Who sent a request.
@@ -124,7 +129,11 @@ impl ApiServer {
             shutdown: CancellationToken::new(),
         });
         bootstrap::run(&core).await?;
-        Ok(Self { core })
+        let definitions = tokio::spawn(definitions::follow(core.clone()));
+        Ok(Self {
+            core,
+            _definitions: Arc::new(AbortOnDropHandle::new(definitions)),
+        })
     }
 
     /// The API for a part of this process, without sockets. It may do everything. Fits `kube::Client::new`.
@@ -152,29 +161,53 @@ fn load(
     clock: &Clock,
     allocation: &Allocation,
 ) -> Result<(), StoreError> {
+    let mut definitions: Vec<Value> = Vec::new();
+    // Objects whose definition comes later in the store.
+    let mut waiting = Vec::new();
     let revision = store.scan(|key, revision, bytes| {
         let Some((storage, namespace, name)) = split_key(&key) else {
             tracing::error!(%key, "the store holds a key that is none of ours");
             return;
         };
         let Some(kind) = kinds.stored_as(storage) else {
-            tracing::warn!(%key, "the store holds an object of a kind that is not served");
+            waiting.push((key, revision, bytes));
             return;
         };
+        if definitions::is_definition(&kind)
+            && let Ok(definition) = serde_json::from_slice(&bytes)
+        {
+            definitions.push(definition);
+        }
         if storage == "services"
             && let Ok(service) = serde_json::from_slice(&bytes)
         {
             allocation.load(&service);
         }
         let header = Arc::new(Header::parse(kind.resource, namespace, name, &bytes));
-        kind.cache.load(Object {
+        kind.cache.load(Arc::new(Object {
             header,
             revision: revision.0,
             bytes,
-        });
+        }));
     })?;
     for kind in kinds.iter() {
         kind.cache.start(revision.0);
+    }
+    definitions::start(kinds, &definitions, revision.0);
+    for (key, revision, bytes) in waiting {
+        let found = split_key(&key).and_then(|(storage, namespace, name)| {
+            Some((kinds.stored_as(storage)?, namespace, name))
+        });
+        let Some((kind, namespace, name)) = found else {
+            tracing::warn!(%key, "the store holds an object of a kind that is not served");
+            continue;
+        };
+        let stored = Arc::new(Object {
+            header: Arc::new(Header::parse(kind.resource, namespace, name, &bytes)),
+            revision: revision.0,
+            bytes,
+        });
+        kind.cache.load(definitions::reformed(&stored, &kind));
     }
     clock.start(revision.0);
     Ok(())

@@ -1,6 +1,7 @@
 //! Turns a request body into an object the API may keep: pruned to its schema, with the answers of upstream's
 //! decoder for whatever does not fit. It refuses to know which kind a path serves.
 
+mod custom;
 mod fit;
 mod json_syntax;
 mod scalar;
@@ -10,7 +11,7 @@ mod yaml;
 use serde_json::Value;
 
 pub(crate) use fit::{Dialect, fit};
-pub(crate) use tree::Node;
+pub(crate) use tree::{Node, Step, down};
 
 use crate::schema::{Gvk, TypeSchema, schema_of};
 
@@ -108,6 +109,11 @@ pub fn decode(
             parsed.node
         }
     };
+    if schema.is_custom()
+        && let Some(missing) = custom::missing_type(&node, body)
+    {
+        return Err(unrecognized(&missing));
+    }
     let claim = claim(&node, gvk).map_err(|error| unrecognized(&error))?;
     let (object, mut strict) = decode_claimed(schema, gvk, &claim, node).map_err(|error| {
         if error.mismatch {
@@ -135,7 +141,12 @@ pub fn decode(
 /// Removes what the schema does not have and reports it; also brings scalars into their canonical form where they
 /// fit. Values of a wrong type stay as they are.
 pub fn prune(schema: &TypeSchema, object: &mut Value) -> Vec<UnknownField> {
-    fit::prune(schema, object)
+    let Some(declared) = schema.custom else {
+        return fit::prune(schema, object);
+    };
+    let mut unknown = Vec::new();
+    declared.structural.prune(object, true, &mut unknown);
+    unknown.into_iter().map(UnknownField).collect()
 }
 
 /// Decodes a patched object; the error texts are upstream's without the words around them.
@@ -170,6 +181,9 @@ fn decode_claimed(
         text,
         mismatch: false,
     };
+    if let Some(declared) = schema.custom {
+        return custom::decode(schema, declared, gvk, claim, node);
+    }
     if !claim.is(gvk) {
         let other = schema_of(&claim.group, &claim.version, &claim.kind).ok_or_else(|| {
             refuse(format!(

@@ -82,13 +82,13 @@ impl Node {
 
 /// One step down a document.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Step<'a> {
+pub(crate) enum Step<'a> {
     Field(&'a str),
     Item(usize),
 }
 
 /// Lengthens a path by a step: `spec.containers[0]`. Returns its length before, to go back to.
-pub(super) fn down(path: &mut String, step: Step<'_>) -> usize {
+pub(crate) fn down(path: &mut String, step: Step<'_>) -> usize {
     let length = path.len();
     match step {
         Step::Field(name) => {

@@ -1,4 +1,5 @@
-//! The OpenAPI documents of the built-in groups, printed from the catalogue and the schema table on demand.
+//! The OpenAPI documents of all groups, printed from the catalogue, the schema table and the definitions of custom
+//! kinds on demand.
 //! It refuses to keep them in memory.
 
 mod descriptions;
@@ -15,6 +16,7 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::custom::schemas as custom_schemas;
 use crate::resource::{Resource, catalogue};
 use crate::schema::{TypeSchema, schema_of, type_named};
 use descriptions::Descriptions;
@@ -28,10 +30,12 @@ enum Dialect {
     V3,
 }
 
-/// The document of `/openapi/v3`: where each document is, with a hash by which clients keep it.
-pub fn v3_index() -> Value {
+/// The document of `/openapi/v3` with the custom kinds that are served: where each document is, with a hash by which clients keep it.
+pub fn v3_index(custom: &[&'static Resource]) -> Value {
+    let own = custom_hashes(custom);
     let paths: Map<String, Value> = hashes()
         .iter()
+        .chain(&own)
         .map(|(path, hash)| {
             (
                 path.clone(),
@@ -43,8 +47,41 @@ pub fn v3_index() -> Value {
 }
 
 /// The hash that [`v3_index`] shows for a path, for `ETag`s and `Expires`; `None` when there is no such document.
-pub fn v3_hash(path: &str) -> Option<&'static str> {
-    hashes().get(path).map(String::as_str)
+pub fn v3_hash(path: &str, custom: &[&'static Resource]) -> Option<String> {
+    let built_in = hashes().get(path).cloned();
+    built_in.or_else(|| custom_hashes(custom).remove(path))
+}
+
+/// The hashes of the documents that only custom kinds are in. Their content follows from the definitions, so those are
+/// hashed.
+fn custom_hashes(custom: &[&'static Resource]) -> BTreeMap<String, String> {
+    let mut digests: BTreeMap<String, Sha256> = BTreeMap::new();
+    for resource in custom {
+        let group = format!("apis/{}", resource.group);
+        digests.entry(group).or_default().update(resource.version);
+        let digest = digests
+            .entry(operations::root(resource.group, resource.version))
+            .or_default();
+        digest.update(format!(
+            "{} {:?} {:?}",
+            resource.plural, resource.scope, resource.subresources
+        ));
+        let declared = types_of(resource).0.and_then(|schema| schema.custom);
+        digest.update(declared.map_or_else(String::new, |declared| declared.schema.to_string()));
+    }
+    let print = |(path, digest): (String, Sha256)| (path, format!("{:X}", digest.finalize()));
+    digests.into_iter().map(print).collect()
+}
+
+/// The schemas of a kind and of its lists.
+pub(crate) fn types_of(
+    resource: &'static Resource,
+) -> (Option<&'static TypeSchema>, Option<&'static TypeSchema>) {
+    if let Some((schema, list)) = custom_schemas(resource) {
+        return (Some(schema), Some(list));
+    }
+    let of = |kind| schema_of(resource.group, resource.version, kind);
+    (of(resource.kind), of(resource.list_kind))
 }
 
 /// The OpenAPI v3 document of a path below `/openapi/v3/` (`api/v1`, `apis/apps/v1`, but also `apis` and `version`)
@@ -52,26 +89,31 @@ pub fn v3_hash(path: &str) -> Option<&'static str> {
 ///
 /// The document is made anew by each call, in the order of ten milliseconds; callers should not make it when the
 /// client already has the one with this hash.
-pub fn v3(path: &str) -> Option<Vec<u8>> {
-    let part = parts().into_iter().find(|part| part.path == path)?;
+pub fn v3(path: &str, custom: &[&'static Resource]) -> Option<Vec<u8>> {
+    let part = parts(custom).into_iter().find(|part| part.path == path)?;
     let mut document = json!({"openapi": "3.0.0"});
     fill(&mut document, &[part], &Descriptions::load(), Dialect::V3);
     Some(document.to_string().into_bytes())
 }
 
 /// The OpenAPI v2 document of all groups as JSON.
-pub fn v2() -> Vec<u8> {
-    v2_document().to_string().into_bytes()
+pub fn v2(custom: &[&'static Resource]) -> Vec<u8> {
+    v2_document(custom).to_string().into_bytes()
 }
 
 /// The same document in the protobuf form that kubectl asks for.
-pub fn v2_protobuf() -> Vec<u8> {
-    gnostic::document(&v2_document())
+pub fn v2_protobuf(custom: &[&'static Resource]) -> Vec<u8> {
+    gnostic::document(&v2_document(custom))
 }
 
-fn v2_document() -> Value {
+fn v2_document(custom: &[&'static Resource]) -> Value {
     let mut document = json!({"swagger": "2.0"});
-    fill(&mut document, &parts(), &Descriptions::load(), Dialect::V2);
+    fill(
+        &mut document,
+        &parts(custom),
+        &Descriptions::load(),
+        Dialect::V2,
+    );
     document
 }
 
@@ -80,7 +122,7 @@ fn hashes() -> &'static BTreeMap<String, String> {
     static HASHES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
     HASHES.get_or_init(|| {
         let descriptions = Descriptions::load();
-        parts()
+        parts(&[])
             .into_iter()
             .map(|part| {
                 let path = part.path.clone();
@@ -104,7 +146,7 @@ struct Part {
     resources: Vec<&'static Resource>,
 }
 
-fn parts() -> Vec<Part> {
+fn parts(custom: &[&'static Resource]) -> Vec<Part> {
     let discovery = |path: &str, tag: &str, operation: String, what, answer| Part {
         path: path.to_owned(),
         discovery: (operation, what, answer),
@@ -135,8 +177,8 @@ fn parts() -> Vec<Part> {
             "version.Info",
         ),
     ];
-    let groups: BTreeSet<&str> = catalogue()
-        .iter()
+    let all = || catalogue().iter().chain(custom.iter().copied());
+    let groups: BTreeSet<&str> = all()
         .map(|resource| resource.group)
         .filter(|group| !group.is_empty())
         .collect();
@@ -151,7 +193,7 @@ fn parts() -> Vec<Part> {
         )
     }));
     let mut versions: BTreeMap<(&str, &str), Vec<&'static Resource>> = BTreeMap::new();
-    for resource in catalogue() {
+    for resource in all() {
         versions
             .entry((resource.group, resource.version))
             .or_default()
@@ -188,12 +230,8 @@ fn fill(document: &mut Value, parts: &[Part], descriptions: &Descriptions, diale
             operations::discovery(operation, what, answer, &part.tag, dialect),
         );
         for resource in &part.resources {
-            types.extend(schema_of(resource.group, resource.version, resource.kind));
-            types.extend(schema_of(
-                resource.group,
-                resource.version,
-                resource.list_kind,
-            ));
+            let (kind, list) = types_of(resource);
+            types.extend(kind.into_iter().chain(list));
             operations::add(&mut paths, &mut types, resource, &part.tag, dialect);
         }
     }

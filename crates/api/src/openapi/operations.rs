@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Dialect;
 use super::operation::{CREATED, DELETED, OK, Operation, WRITTEN};
 use super::parameters::{DELETE, FORCE, LOG, PRETTY, SELECT, WATCH, WRITE, query, typed};
+use super::{Dialect, types_of};
 use crate::resource::{Resource, Scope, Subresource};
 use crate::schema::{Gvk, TypeSchema, schema_of, type_named};
 
@@ -124,7 +124,7 @@ pub(super) fn add(
 
     for part in resource.subresources {
         let mut here = kind.parameters(&["name"], namespaced);
-        types.extend(schema_named(part_gvk(resource, *part)));
+        types.extend(part_schema(resource, *part));
         for verb in part.verbs() {
             let (method, operation) = match (*part, *verb) {
                 (Subresource::Log, _) => ("get", kind.log()),
@@ -144,8 +144,14 @@ fn meta(kind: &str) -> Option<&'static TypeSchema> {
     type_named(&format!("{META}.{kind}"))
 }
 
-fn schema_named(gvk: Gvk) -> Option<&'static TypeSchema> {
-    schema_of(gvk.group, gvk.version, gvk.kind)
+/// The schema of what is sent to and from a subresource.
+fn part_schema(resource: &'static Resource, part: Subresource) -> Option<&'static TypeSchema> {
+    let gvk = part_gvk(resource, part);
+    if gvk == Gvk::of(resource.group, resource.version, resource.kind) {
+        types_of(resource).0
+    } else {
+        schema_of(gvk.group, gvk.version, gvk.kind)
+    }
 }
 
 /// The kind that is sent to and from a subresource.
@@ -225,29 +231,18 @@ impl<'a> Described<'a> {
 
     /// The definition of the kind, of its list, or of a subresource's kind.
     fn type_name(&self, part: Option<Subresource>) -> Option<&'static str> {
-        let gvk = match part {
-            None => Gvk::of(
-                self.resource.group,
-                self.resource.version,
-                self.resource.kind,
-            ),
-            Some(part) => part_gvk(self.resource, part),
+        let schema = match part {
+            None => types_of(self.resource).0,
+            Some(part) => part_schema(self.resource, part),
         };
-        schema_named(gvk).map(|schema| schema.name)
+        schema.map(|schema| schema.name)
     }
 
     fn list(&self, suffix: &str) -> Value {
-        let Resource {
-            group,
-            version,
-            kind,
-            list_kind,
-            ..
-        } = *self.resource;
-        let what = format!("list or watch objects of kind {kind}");
+        let what = format!("list or watch objects of kind {}", self.resource.kind);
         let mut operation = self.operation("list", self.id("list", "", suffix), what);
         operation.parameters = vec![SELECT, WATCH];
-        operation.answer = schema_of(group, version, list_kind).map(|schema| schema.name);
+        operation.answer = types_of(self.resource).1.map(|schema| schema.name);
         operation.watchable = true;
         operation.print(self.dialect)
     }

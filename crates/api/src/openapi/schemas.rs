@@ -16,6 +16,28 @@ const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const RAW: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 const TIME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Time";
 
+/// The definition a field of any JSON has where upstream gives one: parts of schemas that may be several things.
+fn loose_definition(holder: &str, field: &str) -> Option<&'static str> {
+    if !holder.ends_with(".apiextensions.v1.JSONSchemaProps") {
+        return None;
+    }
+    Some(match field {
+        "default" | "enum" | "example" => {
+            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON"
+        }
+        "items" => {
+            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray"
+        }
+        "additionalItems" | "additionalProperties" => {
+            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool"
+        }
+        "dependencies" => {
+            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray"
+        }
+        _ => return None,
+    })
+}
+
 /// A reference to a definition.
 pub(super) fn reference(name: &str, dialect: Dialect) -> Value {
     let folder = match dialect {
@@ -39,6 +61,10 @@ pub(super) fn definitions(
         }
         done.insert(schema.name, object(schema, descriptions, dialect));
         for field in schema.fields {
+            // Custom kinds are printed as they are declared, in one piece.
+            if schema.is_custom() && field.name != "metadata" {
+                continue;
+            }
             let mut ty = &field.ty;
             while let Type::List(inner) | Type::Map(inner) = ty {
                 ty = inner;
@@ -46,7 +72,11 @@ pub(super) fn definitions(
             match ty {
                 Type::Object(inner) => todo.push(inner),
                 other => {
-                    if let Some(name) = scalar_definition(other) {
+                    if let Some(name) = loose_definition(schema.name, field.name) {
+                        let mut loose = json!({});
+                        describe(&mut loose, descriptions.of_type(name));
+                        done.entry(name).or_insert(loose);
+                    } else if let Some(name) = scalar_definition(other) {
                         done.entry(name)
                             .or_insert_with(|| scalar(other, name, descriptions, dialect));
                     }
@@ -94,7 +124,59 @@ fn describe(schema: &mut Value, text: Option<&str>) {
     }
 }
 
+/// A custom kind: what its definition declares, and what every object has.
+fn custom(
+    schema: &TypeSchema,
+    declared: &Value,
+    descriptions: &Descriptions,
+    dialect: Dialect,
+) -> Value {
+    let mut definition = declared.clone();
+    if dialect == Dialect::V2 {
+        without_alternatives(&mut definition);
+    }
+    let of_every_object = "io.k8s.api.core.v1.ConfigMap";
+    for field in schema.fields {
+        if matches!(field.name, "apiVersion" | "kind" | "metadata") {
+            let text = descriptions.of_field(of_every_object, field.name);
+            definition["properties"][field.name] = property(of_every_object, field, text, dialect);
+        }
+    }
+    if let Some(gvk) = schema.gvk {
+        definition["x-kubernetes-group-version-kind"] =
+            json!([{"group": gvk.group, "version": gvk.version, "kind": gvk.kind}]);
+    }
+    definition
+}
+
+/// OpenAPI 2.0 knows no alternatives and no null; what could be null may be anything there.
+fn without_alternatives(schema: &mut Value) {
+    let Some(fields) = schema.as_object_mut() else {
+        return;
+    };
+    for name in ["anyOf", "oneOf", "allOf", "not"] {
+        fields.remove(name);
+    }
+    if fields.remove("nullable") == Some(true.into()) {
+        for name in ["type", "properties", "items", "additionalProperties"] {
+            fields.remove(name);
+        }
+    }
+    for name in ["items", "additionalProperties"] {
+        if let Some(child) = fields.get_mut(name) {
+            without_alternatives(child);
+        }
+    }
+    let properties = fields.get_mut("properties").and_then(Value::as_object_mut);
+    for child in properties.into_iter().flat_map(Map::values_mut) {
+        without_alternatives(child);
+    }
+}
+
 fn object(schema: &TypeSchema, descriptions: &Descriptions, dialect: Dialect) -> Value {
+    if let Some(declared) = schema.custom {
+        return custom(schema, &declared.schema, descriptions, dialect);
+    }
     let mut definition = json!({"type": "object"});
     let list_of = schema
         .is_list()
@@ -141,6 +223,13 @@ fn object(schema: &TypeSchema, descriptions: &Descriptions, dialect: Dialect) ->
 
 fn property(holder: &str, field: &FieldSchema, text: Option<&str>, dialect: Dialect) -> Value {
     let mut schema = ty(&field.ty, dialect);
+    if let Some(name) = loose_definition(holder, field.name) {
+        match field.ty {
+            Type::List(_) => schema["items"] = reference(name, dialect),
+            Type::Map(_) => schema["additionalProperties"] = reference(name, dialect),
+            _ => schema = reference(name, dialect),
+        }
+    }
     let values = values::of_field(holder, field.name);
     if !values.is_empty() {
         let one = match field.ty {

@@ -19,10 +19,20 @@ const VOLUME_MODES: &[&str] = &["Block", "Filesystem"];
 
 /// The values of a field, of the items of a list or of the values of a map; empty when any text will do.
 pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
-    let Some((_, short)) = name.split_once(".api.") else {
+    // Kinds of other servers than the main one have no `.api.` in their names.
+    let parts = name
+        .split_once(".api.")
+        .or_else(|| name.split_once(".pkg.apis."));
+    let Some((_, short)) = parts else {
         return &[];
     };
     match (short, field) {
+        ("apiextensions.v1.ValidationRule", "reason") => &[
+            "FieldValueDuplicate",
+            "FieldValueForbidden",
+            "FieldValueInvalid",
+            "FieldValueRequired",
+        ],
         ("apps.v1.StatefulSetSpec", "podManagementPolicy") => &["OrderedReady", "Parallel"],
         ("apps.v1.StatefulSetUpdateStrategy", "type") => &["OnDelete", "RollingUpdate"],
         ("core.v1.AppArmorProfile" | "core.v1.SeccompProfile", "type") => PROFILES,

@@ -1,18 +1,20 @@
 //! The built-in kinds: one file each, plus what several of them share. Knows no storage and no HTTP.
 
+pub(crate) mod apiextensions;
 mod apps;
 mod checks;
-mod columns;
+pub(crate) mod columns;
 mod coordination;
 mod core;
 mod difference;
 mod discovery;
-mod object;
+pub(crate) mod object;
 mod pod_template;
 pub mod scale;
 mod storage;
 #[cfg(test)]
 mod testing;
+mod webhook_client;
 
 use serde_json::Value;
 
@@ -34,6 +36,7 @@ pub(crate) fn all() -> Vec<Resource> {
         core::secret::resource(),
         core::service::resource(),
         core::serviceaccount::resource(),
+        apiextensions::customresourcedefinition::resource(),
         apps::controllerrevision::resource(),
         apps::statefulset::resource(),
         coordination::lease::resource(),

@@ -7,6 +7,8 @@ mod generated;
 mod pointers;
 
 pub use equality::semantically_equal;
+
+use crate::structural::Structural;
 pub(crate) use pointers::keeps_zero;
 
 /// A group, a version and a kind.
@@ -52,6 +54,17 @@ pub struct TypeSchema {
     pub gvk: Option<Gvk>,
     /// Whether server-side apply owns the whole object at once.
     pub atomic: bool,
+    /// What the definition of a custom kind says beyond the shape; none for built-in types.
+    pub(crate) custom: Option<&'static Declared>,
+}
+
+/// The schema of a custom kind.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    /// Compiled: it decodes, prunes, fills in defaults and judges.
+    pub(crate) structural: &'static Structural,
+    /// As it was written, for published documents.
+    pub(crate) schema: serde_json::Value,
 }
 
 impl TypeSchema {
@@ -73,6 +86,11 @@ impl TypeSchema {
         let mut parts = self.name.rsplit('.');
         let name = parts.next().unwrap_or_default();
         format!("{}.{name}", parts.next().unwrap_or_default())
+    }
+
+    /// Whether this is a kind that a CustomResourceDefinition made.
+    pub fn is_custom(&self) -> bool {
+        self.custom.is_some()
     }
 
     /// Whether objects of this type are lists of other objects.
@@ -200,6 +218,7 @@ const fn t(name: &'static str, fields: &'static [FieldSchema]) -> TypeSchema {
         fields,
         gvk: None,
         atomic: false,
+        custom: None,
     }
 }
 

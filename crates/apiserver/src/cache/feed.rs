@@ -27,6 +27,8 @@ pub(crate) enum Batch {
     UpToDate(u64),
     /// The changes that come next are gone.
     Fallen,
+    /// There is nothing new, and there never will be.
+    Ended,
 }
 
 impl KindCache {
@@ -66,6 +68,9 @@ impl KindCache {
         else {
             return Batch::Fallen;
         };
+        if offset >= state.ring.len() && state.retired {
+            return Batch::Ended;
+        }
         if offset >= state.ring.len() {
             return Batch::UpToDate(state.last.max(clock.now()));
         }

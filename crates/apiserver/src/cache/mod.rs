@@ -44,6 +44,8 @@ struct State {
     floor: u64,
     /// The revision of the newest change.
     last: u64,
+    /// The kind is gone or has another cache now; there will be no more changes here.
+    retired: bool,
 }
 
 /// The objects of a kind at a revision.
@@ -81,8 +83,8 @@ impl KindCache {
     }
 
     /// Puts an object in that was there before this process; only at the start.
-    pub(crate) fn load(&self, object: Object) {
-        self.lock().tree.insert(Arc::new(object));
+    pub(crate) fn load(&self, object: Arc<Object>) {
+        self.lock().tree.insert(object);
     }
 
     /// Forgets history before this revision; only at the start.
@@ -90,6 +92,30 @@ impl KindCache {
         let mut state = self.lock();
         state.floor = revision;
         state.last = revision;
+    }
+
+    /// Ends all watches, once they have seen every change: there will be no more.
+    pub(crate) fn retire(&self) {
+        self.lock().retired = true;
+        self.signal.send_modify(|_| {});
+    }
+
+    /// A cache with the same objects in another form and no history.
+    pub(crate) fn reformed(&self, form: impl Fn(&Arc<Object>) -> Arc<Object>) -> Self {
+        let (objects, last) = {
+            let state = self.lock();
+            (state.tree.clone(), state.last)
+        };
+        let reformed = Self::default();
+        {
+            let mut state = reformed.lock();
+            for object in objects.iter(None, None) {
+                state.tree.insert(form(object));
+            }
+            state.floor = last;
+            state.last = last;
+        }
+        reformed
     }
 
     /// One live object.
@@ -174,6 +200,7 @@ impl KindCache {
 
 /// Takes a batch of the store's events into the caches; runs in the store's writer thread.
 pub(crate) fn observe(kinds: &Kinds, clock: &Clock, events: &[Event]) {
+    let _steady = kinds.steady();
     for event in events {
         let Some((storage, namespace, name)) = split_key(&event.key) else {
             tracing::error!(key = %event.key, "the store holds a key that is none of ours");

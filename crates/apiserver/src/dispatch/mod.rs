@@ -9,7 +9,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use plinth_api::{Status, openapi};
+use plinth_api::{Resource, Status, openapi};
 use serde_json::json;
 
 use crate::discovery;
@@ -20,6 +20,9 @@ use crate::query::Query;
 use crate::route::{ResourcePath, Target};
 use crate::server::Core;
 use crate::version::version;
+
+/// Prints a document about the built-in kinds and these.
+type WriteDocument = fn(&[&'static Resource]) -> Vec<u8>;
 
 type Answer = Result<Response<ResponseBody>, Status>;
 
@@ -129,11 +132,12 @@ impl Core {
                 ))
             }
             Target::OpenApiV2 => {
-                let (media, write): (_, fn() -> Vec<u8>) = match media::openapi_v2(headers)? {
+                let custom = self.kinds.custom();
+                let (media, write): (_, WriteDocument) = match media::openapi_v2(headers)? {
                     OpenApiV2::Json => ("application/json", openapi::v2),
                     OpenApiV2::Protobuf => (media::OPENAPI_V2_PROTOBUF, openapi::v2_protobuf),
                 };
-                let body = tokio::task::spawn_blocking(write)
+                let body = tokio::task::spawn_blocking(move || write(&custom))
                     .await
                     .map_err(Status::internal)?;
                 Ok(answer::with_body(
@@ -145,9 +149,9 @@ impl Core {
             // §13.7: the index says it is text.
             Target::OpenApiV3Index => Ok(answer::text(
                 StatusCode::OK,
-                openapi::v3_index().to_string(),
+                openapi::v3_index(&self.kinds.custom()).to_string(),
             )),
-            Target::OpenApiV3(path) => openapi_v3(path, headers).await,
+            Target::OpenApiV3(path) => openapi_v3(path, self.kinds.custom(), headers).await,
             Target::Group(name) => Ok(answer::value(
                 StatusCode::OK,
                 plain()?,
@@ -229,8 +233,8 @@ fn not_found_without_type() -> Response<ResponseBody> {
 }
 
 /// A group-version's document. It is made for each client anew, so one that has it already is told so instead.
-async fn openapi_v3(path: String, headers: &HeaderMap) -> Answer {
-    let Some(hash) = openapi::v3_hash(&path) else {
+async fn openapi_v3(path: String, custom: Vec<&'static Resource>, headers: &HeaderMap) -> Answer {
+    let Some(hash) = openapi::v3_hash(&path, &custom) else {
         return Ok(not_found_without_type());
     };
     let tag = format!("\"{hash}\"");
@@ -244,7 +248,7 @@ async fn openapi_v3(path: String, headers: &HeaderMap) -> Answer {
             ResponseBody::empty(),
         )
     } else {
-        let made = tokio::task::spawn_blocking(move || openapi::v3(&path))
+        let made = tokio::task::spawn_blocking(move || openapi::v3(&path, &custom))
             .await
             .map_err(Status::internal)?;
         answer::with_body(

@@ -59,11 +59,11 @@ impl Core {
                     kind,
                     accept,
                     query,
-                    &read::selected(kind, &selection, &options, &self.clock).await?,
+                    &read::selected(kind, &selection, &options, self).await?,
                 )
             }
             (&Method::GET, false) if does("get") => {
-                read::get(path, query, accepted(parts, query, false)?).await
+                read::get(self, path, query, accepted(parts, query, false)?).await
             }
             (&Method::POST, true) if complete && does("create") => {
                 let accept = accepted(parts, query, false)?;
@@ -114,10 +114,7 @@ impl Core {
         let accept = media::accepted_for_watch(&parts.headers)?;
         let selection = read::selection(path, query)?;
         let options = ListOptions::parse(query, true)?;
-        let context = WatchContext {
-            clock: self.clock.clone(),
-            shutdown: self.shutdown.clone(),
-        };
+        let context = WatchContext { core: self.clone() };
         read::watch(&path.kind, selection, &options, accept, query, context)
     }
 
@@ -132,7 +129,7 @@ impl Core {
         let (kind, namespace, name) = (&path.kind, path.in_namespace(), path.object());
         match (subresource, &parts.method) {
             (Subresource::Status, &Method::GET) => {
-                read::get(path, query, accepted(parts, query, false)?).await
+                read::get(self, path, query, accepted(parts, query, false)?).await
             }
             (Subresource::Status, &Method::PUT) => {
                 let accept = accepted(parts, query, false)?;
@@ -172,11 +169,11 @@ impl Core {
             }
             (Subresource::Scale, &Method::GET) => {
                 let accept = accepted(parts, query, false)?;
-                let object = read::formed(kind, namespace, name).await?;
+                let object = read::formed(self, kind, namespace, name).await?;
                 Ok(answer::value(
                     StatusCode::OK,
                     accept,
-                    &scale_of(&object.bytes)?,
+                    &scale_of(kind, &object.bytes)?,
                 ))
             }
             (Subresource::Scale, &Method::PUT) => {
@@ -249,7 +246,7 @@ impl Core {
         let selection = read::selection(path, query)?;
         let list_options = ListOptions::parse(query, false)?;
         let options = DeleteOptions::parse(query, &parts.headers, body)?;
-        let page = read::selected(&path.kind, &selection, &list_options, &self.clock).await?;
+        let page = read::selected(&path.kind, &selection, &list_options, self).await?;
         let mut started = Vec::with_capacity(page.objects.len());
         for object in &page.objects {
             started.push(

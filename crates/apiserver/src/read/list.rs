@@ -22,6 +22,7 @@ use crate::http::body::ResponseBody;
 use crate::http::media::{Accept, Form};
 use crate::kind::Kind;
 use crate::query::{ListOptions, Match, Query, revision};
+use crate::server::Core;
 
 /// Go's unpadded encoding, which does not look at bits beyond the last byte.
 const TOKEN: GeneralPurpose = GeneralPurpose::new(
@@ -101,8 +102,9 @@ pub(crate) async fn selected(
     kind: &Kind,
     selection: &Selection,
     options: &ListOptions,
-    clock: &Clock,
+    core: &Core,
 ) -> Result<Page, Status> {
+    let clock: &Clock = &core.clock;
     let given = match options.resource_version.as_str() {
         "" => 0,
         text => revision(text).map_err(|why| {
@@ -132,7 +134,7 @@ pub(crate) async fn selected(
         .as_ref()
         .and_then(|token| token.start.split_once('/'));
     let mut page = page(&snapshot, selection, options.limit, after);
-    page.objects = kind.formed(page.objects).await?;
+    page.objects = kind.formed(core, page.objects).await?;
     page.objects
         .retain(|object| selection.matches_form(&object.header));
     Ok(page)
@@ -283,17 +285,32 @@ pub(crate) fn list(
 /// The list as its objects' own bytes with glue between them.
 fn pieces(kind: &Kind, page: &Page) -> VecDeque<Bytes> {
     let resource = kind.resource;
+    let mut metadata = page.metadata();
+    // Lists of custom resources say that there is nothing more, and their items say what they are.
+    let custom = kind.schema.is_custom();
+    if custom && page.continuation.is_none() {
+        metadata["continue"] = "".into();
+    }
     let head = format!(
-        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{},\"items\":[",
+        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
         resource.list_kind,
         resource.api_version(),
-        page.metadata()
     );
     let mut pieces = VecDeque::with_capacity(page.objects.len() * 2 + 2);
     pieces.push_back(Bytes::from(head));
     for (index, object) in page.objects.iter().enumerate() {
-        pieces.push_back(Bytes::from_static(if index == 0 { b"{" } else { b",{" }));
-        pieces.push_back(kind.layout.item(&object.bytes));
+        let glue: &[u8] = match (index, custom) {
+            (0, true) => b"",
+            (_, true) => b",",
+            (0, false) => b"{",
+            (_, false) => b",{",
+        };
+        pieces.push_back(Bytes::from_static(glue));
+        pieces.push_back(if custom {
+            object.bytes.clone()
+        } else {
+            kind.layout.item(&object.bytes)
+        });
     }
     pieces.push_back(Bytes::from_static(b"]}\n"));
     pieces

@@ -20,9 +20,11 @@ use crate::http::media::Accept;
 use crate::kind::Kind;
 use crate::query::{Query, revision};
 use crate::route::ResourcePath;
+use crate::server::Core;
 
 /// GET of one object, or of its status.
 pub(crate) async fn get(
+    core: &Core,
     path: &ResourcePath,
     query: &Query,
     accept: Accept,
@@ -30,17 +32,18 @@ pub(crate) async fn get(
     if let Some(text) = query.text("resourceVersion") {
         revision(text).map_err(|why| malformed_revision(text, &why))?;
     }
-    let object = formed(&path.kind, path.in_namespace(), path.object()).await?;
+    let object = formed(core, &path.kind, path.in_namespace(), path.object()).await?;
     respond(&path.kind, StatusCode::OK, accept, query, &object.bytes)
 }
 
 /// A live object in the kind's own form, or 404.
 pub(crate) async fn formed(
+    core: &Core,
     kind: &Kind,
     namespace: &str,
     name: &str,
 ) -> Result<Arc<Object>, Status> {
-    kind.form(live(kind, namespace, name)?).await
+    kind.form(core, live(kind, namespace, name)?).await
 }
 
 /// A live object as it is stored, or 404.

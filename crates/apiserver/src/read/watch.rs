@@ -14,17 +14,17 @@ use plinth_api::table::{self, IncludeObject};
 use rand::Rng;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::form::{include, parse, partial, row};
 use super::list::too_large;
 use super::malformed_revision;
-use crate::cache::{Batch, Change, Clock, Object, Selection};
+use crate::cache::{Batch, Change, Object, Selection};
 use crate::http::answer;
 use crate::http::body::{ResponseBody, StreamError};
 use crate::http::media::{Accept, Form};
 use crate::kind::Kind;
 use crate::query::{ListOptions, Query, revision};
+use crate::server::Core;
 
 /// Changes taken from the ring at a time.
 const CHUNK: usize = 64;
@@ -35,9 +35,8 @@ const LIFE: Duration = Duration::from_mins(30);
 
 /// What a watch needs from the server.
 pub(crate) struct WatchContext {
-    pub(crate) clock: Arc<Clock>,
-    /// Ends all watches when the server stops.
-    pub(crate) shutdown: CancellationToken,
+    /// Its clock, its conversions, and the sign that it stops.
+    pub(crate) core: Arc<Core>,
 }
 
 /// Starts a watch.
@@ -58,7 +57,7 @@ pub(crate) fn watch(
     };
     // Listening begins before the position is taken, so that no change falls between.
     let signal = kind.cache.changes();
-    let (snapshot, now) = kind.cache.snapshot_and_position(&context.clock);
+    let (snapshot, now) = kind.cache.snapshot_and_position(&context.core.clock);
     if given > snapshot.revision {
         return Err(too_large(given, snapshot.revision));
     }
@@ -180,7 +179,7 @@ impl Watcher {
             match self
                 .kind
                 .cache
-                .read(self.position, CHUNK, &self.context.clock)
+                .read(self.position, CHUNK, &self.context.core.clock)
             {
                 Batch::Changes(changes) => {
                     self.position += changes.len() as u64;
@@ -193,6 +192,7 @@ impl Watcher {
                     self.reached = self.reached.max(revision);
                     self.wait().await;
                 }
+                Batch::Ended => self.ended = true,
                 Batch::Fallen => {
                     let why = format!(
                         "too old resource version: {} (the watcher is too slow)",
@@ -216,7 +216,7 @@ impl Watcher {
                 }
             }
             () = tokio::time::sleep_until(self.deadline) => self.ended = true,
-            () = self.context.shutdown.cancelled() => self.ended = true,
+            () = self.context.core.shutdown.cancelled() => self.ended = true,
         }
     }
 
@@ -227,7 +227,7 @@ impl Watcher {
     }
 
     async fn initial_event(&mut self, object: Arc<Object>) {
-        match self.kind.form(object).await {
+        match self.kind.form(&self.context.core, object).await {
             Ok(object) if self.selection.matches_form(&object.header) => {
                 self.writer.write(&mut self.lines, "ADDED", &object.bytes);
             }
@@ -241,7 +241,7 @@ impl Watcher {
         if !self.selection.matches(&object.header) {
             return Ok(None);
         }
-        let object = self.kind.form(object.clone()).await?;
+        let object = self.kind.form(&self.context.core, object.clone()).await?;
         Ok(Some(object).filter(|object| self.selection.matches_form(&object.header)))
     }
 

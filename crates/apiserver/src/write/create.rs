@@ -96,7 +96,13 @@ impl Core {
         let errors = resource.validate_create(&object);
         let name = meta_text(&object, "name").to_owned();
         if !errors.is_empty() {
-            return Err(Status::invalid(resource, &name, &errors));
+            // A custom resource may claim to be of another kind, and is told of under that name.
+            let claimed = object["kind"].as_str().unwrap_or(resource.kind);
+            return Err(if kind.schema.is_custom() && claimed != resource.kind {
+                Status::invalid_kind(resource.group, claimed, &name, &errors)
+            } else {
+                Status::invalid(resource, &name, &errors)
+            });
         }
         let reserved = self.allocation.assign(resource, &mut object, None)?;
         let warnings = resource.strategy.warnings(&object, None);

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::admission;
 use crate::cache::Object;
+use crate::definitions;
 use crate::kind::Kind;
 use crate::server::Core;
 
@@ -54,7 +55,7 @@ impl Core {
     ) -> Result<Deleted, Status> {
         admission::admit_delete(kind, name)?;
         for _ in 0..ATTEMPTS {
-            let live = crate::read::formed(kind, namespace, name).await?;
+            let live = crate::read::formed(self, kind, namespace, name).await?;
             match self.delete_live(kind, &live, options).await {
                 Ok(deleted) => return Ok(deleted),
                 Err(Refused::Raced) => {}
@@ -138,6 +139,9 @@ fn plan(kind: &Kind, object: &Value, options: &DeleteOptions, now: Timestamp) ->
     let grace = kind.resource.strategy.grace_period(object, requested);
     if is_namespace(kind) {
         return plan_namespace(object, now);
+    }
+    if definitions::is_definition(kind) && marked.is_empty() {
+        return Step::Mark(definitions::marked(object.clone(), now));
     }
     if !marked.is_empty() && given > 0 {
         // L-31: asking again may only shorten the time.

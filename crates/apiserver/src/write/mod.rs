@@ -57,8 +57,10 @@ impl Incoming<'_> {
         if decoded.object.is_null() {
             decoded.object = Value::Object(Map::new());
         }
-        decoded.object["apiVersion"] = gvk.api_version().into();
-        decoded.object["kind"] = gvk.kind.into();
+        if !schema.is_custom() {
+            decoded.object["apiVersion"] = gvk.api_version().into();
+            decoded.object["kind"] = gvk.kind.into();
+        }
         Ok(decoded)
     }
 }
@@ -93,7 +95,7 @@ impl Core {
         expect: Expect,
         change: fn(Payload) -> Change,
     ) -> Result<Bytes, Refused> {
-        let object = kind.unformed(object).await.map_err(Refused::Status)?;
+        let object = kind.unformed(self, object).await.map_err(Refused::Status)?;
         let stored = kind.stored();
         let header = Header::of(stored.resource, &object);
         let write = Write {
@@ -104,7 +106,7 @@ impl Core {
         };
         match self.store.commit(write).await {
             Ok(event) => kind
-                .form_of_bytes(event.value, event.revision.0)
+                .form_of_bytes(self, event.value, event.revision.0)
                 .await
                 .map_err(Refused::Status),
             Err(CommitError::Conflict { .. }) => Err(Refused::Raced),

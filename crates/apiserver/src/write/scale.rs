@@ -14,8 +14,31 @@ use crate::server::Core;
 
 const SCALE: Gvk = Gvk::of("autoscaling", "v1", "Scale");
 
-/// The Scale of an object.
-pub(crate) fn of(object: &Value) -> Value {
+/// The Scale of a kind's object; 500 when a custom kind does not have its replicas where its definition says.
+pub(crate) fn of(kind: &Kind, object: &Value) -> Result<Value, Status> {
+    let Some(paths) = kind.resource.strategy.scale_paths() else {
+        return Ok(of_built_in(object));
+    };
+    let mut scale = of_built_in(object);
+    let wanted = paths.number(paths.replicas, object).ok_or_else(|| {
+        Status::internal(format!(
+            "the spec replicas field {:?} does not exist",
+            paths.replicas
+        ))
+    })?;
+    scale["spec"] = json!({});
+    if wanted != 0 {
+        scale["spec"]["replicas"] = wanted.into();
+    }
+    let there = paths.number(paths.status_replicas, object).unwrap_or(0);
+    scale["status"] = json!({ "replicas": there });
+    if let Some(selector) = paths.selector_of(object).filter(|text| !text.is_empty()) {
+        scale["status"]["selector"] = selector.into();
+    }
+    Ok(scale)
+}
+
+fn of_built_in(object: &Value) -> Value {
     let metadata = &object["metadata"];
     let selector =
         Selector::from_object(&object["spec"]["selector"]).map(|selector| selector.to_string());
@@ -53,8 +76,8 @@ pub(crate) fn of(object: &Value) -> Value {
 }
 
 /// The Scale of stored bytes.
-pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Value, Status> {
-    parse(bytes).map(|object| of(&object))
+pub(crate) fn of_bytes(kind: &Kind, bytes: &[u8]) -> Result<Value, Status> {
+    parse(bytes).and_then(|object| of(kind, &object))
 }
 
 fn schema() -> Result<&'static TypeSchema, Status> {
@@ -93,7 +116,7 @@ impl Core {
             let patched = patch::apply(
                 how,
                 schema,
-                &of(live),
+                &of(kind, live)?,
                 incoming.body,
                 incoming.options.validation,
             )
@@ -125,7 +148,7 @@ impl Core {
                 propose,
             )
             .await?;
-        let scale = of_bytes(&written.bytes)?;
+        let scale = of_bytes(kind, &written.bytes)?;
         Ok(Written {
             bytes: scale.to_string().into(),
             ..written
@@ -142,7 +165,8 @@ fn rescaled(
 ) -> Result<Proposal, Status> {
     let name = meta_text(live, "name");
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
-    if replicas < 0 {
+    let paths = kind.resource.strategy.scale_paths();
+    if replicas < 0 && paths.is_none() {
         let error = FieldError::invalid(
             &Path::new("spec.replicas"),
             replicas,
@@ -165,7 +189,10 @@ fn rescaled(
         return Err(Status::conflict(kind.resource, name, &why));
     }
     let mut object = live.clone();
-    object["spec"]["replicas"] = replicas.into();
+    match paths {
+        Some(paths) => paths.set(&mut object, replicas),
+        None => object["spec"]["replicas"] = replicas.into(),
+    }
     Ok(Proposal { object, warnings })
 }
 
@@ -182,6 +209,6 @@ mod tests {
         let expected = json!({"kind": "Scale", "apiVersion": "autoscaling/v1",
             "metadata": {"name": "web", "namespace": "ns", "uid": "u", "resourceVersion": "7"},
             "spec": {"replicas": 3}, "status": {"replicas": 2, "selector": "baz in (a,b),foo=bar"}});
-        assert_eq!(of(&set), expected);
+        assert_eq!(of_built_in(&set), expected);
     }
 }

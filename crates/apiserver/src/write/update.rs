@@ -1,7 +1,7 @@
 //! PUT and PATCH: a live object's next state, of the whole or of one part. Writes that are not tied to a revision
 //! are computed again from the newest state when somebody else was faster.
 
-use plinth_api::patch;
+use plinth_api::patch::{self, PatchKind};
 use plinth_api::{Details, FieldError, Path, Status};
 use plinth_store::{Expect, Revision};
 use serde_json::Value;
@@ -90,6 +90,13 @@ impl Core {
         incoming: &Incoming<'_>,
     ) -> Result<Written, Status> {
         let how = media::patch_kind(incoming.headers)?;
+        if how == PatchKind::Strategic && kind.schema.is_custom() {
+            return Err(Status::unsupported_media_type(&[
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/apply-patch+yaml",
+            ]));
+        }
         let propose = |live: &Value| {
             let patched = patch::apply(
                 how,
@@ -132,7 +139,7 @@ impl Core {
     ) -> Result<Written, Status> {
         let resource = kind.resource;
         for _ in 0..ATTEMPTS {
-            let live = crate::read::formed(kind, namespace, name).await?;
+            let live = crate::read::formed(self, kind, namespace, name).await?;
             let old: Value = parse(&live.bytes)?;
             let Proposal {
                 object: mut new,
