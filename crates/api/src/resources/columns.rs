@@ -44,3 +44,36 @@ pub(crate) const fn wide(name: &'static str, description: &'static str) -> Colum
         priority: 1,
     }
 }
+
+/// A number column shown always.
+pub(crate) const fn integer(name: &'static str, description: &'static str) -> Column {
+    Column {
+        kind: "integer",
+        ..cell(name, description)
+    }
+}
+
+/// A truth column shown always.
+pub(crate) const fn boolean(name: &'static str, description: &'static str) -> Column {
+    Column {
+        kind: "boolean",
+        ..cell(name, description)
+    }
+}
+
+/// The column of kinds that print when the object was created, as a time.
+pub(crate) const CREATED_AT: Column = Column {
+    name: "Created At",
+    kind: "date",
+    ..AGE
+};
+
+/// Wide columns of kinds with a pod template.
+pub(crate) const CONTAINERS: Column =
+    wide("Containers", "Names of each container in the template.");
+
+/// Wide columns of kinds with a pod template.
+pub(crate) const IMAGES: Column = wide(
+    "Images",
+    "Images referenced by each container in the template.",
+);

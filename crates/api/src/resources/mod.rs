@@ -15,6 +15,7 @@ mod storage;
 #[cfg(test)]
 mod testing;
 mod webhook_client;
+mod workload;
 
 use serde_json::Value;
 
@@ -38,6 +39,9 @@ pub(crate) fn all() -> Vec<Resource> {
         core::serviceaccount::resource(),
         apiextensions::customresourcedefinition::resource(),
         apps::controllerrevision::resource(),
+        apps::daemonset::resource(),
+        apps::deployment::resource(),
+        apps::replicaset::resource(),
         apps::statefulset::resource(),
         coordination::lease::resource(),
         discovery::endpointslice::resource(),
@@ -111,7 +115,8 @@ pub(crate) fn next_generation_beside_metadata(new: &mut Value, old: &Value) {
     set_generation(new, old, step);
 }
 
-fn set_generation(new: &mut Value, old: &Value, step: i64) {
+/// Counts the generation of an update by this step.
+pub(crate) fn set_generation(new: &mut Value, old: &Value, step: i64) {
     let before = int(&old["metadata"], "generation").unwrap_or(0);
     if before + step > 0 {
         put(

@@ -1,8 +1,20 @@
 //! Helpers of this module's tests.
 
+use serde_json::Value;
+
 use crate::FieldError;
 
 /// Faults as clients read them.
 pub(crate) fn texts(errors: &[FieldError]) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
+}
+
+/// An object with a merge patch applied.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "json!(..) reads better without a reference"
+)]
+pub(crate) fn merged(mut object: Value, change: Value) -> Value {
+    json_patch::merge(&mut object, &change);
+    object
 }

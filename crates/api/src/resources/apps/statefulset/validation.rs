@@ -6,12 +6,14 @@ use serde_json::{Value, json};
 
 use crate::field::{FieldError, Path};
 use crate::names;
-use crate::resources::checks::{AT_LEAST_ZERO, label_selector, named, not_negative, one_of};
+use crate::resources::checks::{named, not_negative, one_of};
 use crate::resources::core::persistentvolumeclaim;
 use crate::resources::object::{given, int, list, put, remove, text};
 use crate::resources::pod_template::validate_template;
 use crate::resources::same;
-use crate::selector::Selector;
+use crate::resources::workload::{
+    lasting, not_above_all, positive_share, selector, share_number, template_selected,
+};
 
 /// What may change after creation.
 const MUTABLE: [&str; 7] = [
@@ -43,7 +45,7 @@ pub(super) fn create(object: &Value) -> Vec<FieldError> {
 pub(super) fn update(new: &Value, old: &Value) -> Vec<FieldError> {
     let path = Path::new("spec");
     // A-29: a template that was let in once does not block later changes.
-    let sound = template(&old["spec"], &path.child("template")).is_empty();
+    let sound = template(&old["spec"], &path).is_empty();
     let mut errors = common(&new["spec"], &path, sound);
     let mut comparable = new.clone();
     for field in MUTABLE {
@@ -93,27 +95,12 @@ fn common(spec: &Value, path: &Path, with_template: bool) -> Vec<FieldError> {
         "start",
         &path.child("ordinals"),
     ));
-    errors.extend(selector(spec, path));
+    errors.extend(selector(spec, path, "statefulset"));
     if with_template {
-        errors.extend(template(spec, &path.child("template")));
+        errors.extend(template(spec, path));
     }
-    let pod = &spec["template"]["spec"];
     let at = path.child("template").child("spec");
-    if text(pod, "restartPolicy") != "Always" {
-        let at = at.child("restartPolicy");
-        errors.push(FieldError::not_supported(
-            &at,
-            text(pod, "restartPolicy"),
-            &["Always"],
-        ));
-    }
-    if given(pod, "activeDeadlineSeconds") {
-        let detail = "activeDeadlineSeconds in StatefulSet is not Supported";
-        errors.push(FieldError::forbidden(
-            &at.child("activeDeadlineSeconds"),
-            detail,
-        ));
-    }
+    errors.extend(lasting(&spec["template"]["spec"], &at, "StatefulSet"));
     errors
 }
 
@@ -171,68 +158,18 @@ fn rolling_text(rolling: &Value) -> String {
 }
 
 /// A-16
-fn max_unavailable(value: &Value, path: &Path) -> Option<FieldError> {
-    let fault = |detail: &str| Some(FieldError::invalid(path, value.clone(), detail));
-    match value {
-        Value::String(text) => {
-            let Some(percent) = text
-                .strip_suffix('%')
-                .and_then(|digits| digits.parse::<u32>().ok())
-            else {
-                return fault(
-                    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', \
-                     regex used for validation is '[0-9]+%')",
-                );
-            };
-            match percent {
-                0 => fault("cannot be 0"),
-                101.. => fault("must not be greater than 100%"),
-                _ => None,
-            }
-        }
-        number => match number.as_i64() {
-            Some(i64::MIN..=-1) => fault(AT_LEAST_ZERO),
-            Some(0) => fault("cannot be 0"),
-            _ => None,
-        },
+fn max_unavailable(value: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors: Vec<_> = positive_share(value, path).into_iter().collect();
+    if share_number(value) == 0 {
+        errors.push(FieldError::invalid(path, value.clone(), "cannot be 0"));
     }
-}
-
-fn selector(spec: &Value, path: &Path) -> Vec<FieldError> {
-    let (selector, at) = (&spec["selector"], path.child("selector"));
-    if selector.is_null() {
-        return vec![FieldError::required(&at, "")];
-    }
-    let mut errors = label_selector(selector, &at);
-    let expressions = list(selector, "matchExpressions");
-    if selector["matchLabels"]
-        .as_object()
-        .is_none_or(serde_json::Map::is_empty)
-        && expressions.is_empty()
-    {
-        let detail = "empty selector is invalid for statefulset";
-        errors.push(FieldError::invalid(&at, selector.clone(), detail));
-    }
+    errors.extend(not_above_all(value, path));
     errors
 }
 
 /// The template with its labels; names of claims count as volumes, and the controller sets the host name (A-26).
 fn template(spec: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let labels = &spec["template"]["metadata"]["labels"];
-    let matches = match Selector::from_object(&spec["selector"]) {
-        Ok(selector) => !spec["selector"].is_null() && selector.matches(labels),
-        // A selector that cannot be read has been reported.
-        Err(_) => true,
-    };
-    if !matches {
-        let at = path.child("metadata").child("labels");
-        errors.push(FieldError::invalid(
-            &at,
-            labels.clone(),
-            "`selector` does not match template `labels`",
-        ));
-    }
+    let mut errors: Vec<_> = template_selected(spec, path).into_iter().collect();
     let mut template = spec["template"].clone();
     let pod = &mut template["spec"];
     remove(pod, "hostname");
@@ -249,7 +186,7 @@ fn template(spec: &Value, path: &Path) -> Vec<FieldError> {
             .map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}})),
     );
     put(pod, "volumes", volumes.into());
-    errors.extend(validate_template(&template, path));
+    errors.extend(validate_template(&template, &path.child("template")));
     errors
 }
 
