@@ -238,6 +238,26 @@ pub trait Strategy: Sync {
         false
     }
 
+    /// Whether a deletion that names no policy leaves dependents behind (G-3).
+    fn orphans_by_default(&self) -> bool {
+        false
+    }
+
+    /// A `Warning` text for deletions that name no policy.
+    fn deletion_warning(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether a deletion is answered with the object even when it is gone at once.
+    fn shown_when_deleted(&self) -> bool {
+        false
+    }
+
+    /// What a 404 calls the resource, where upstream does not use the name in the path.
+    fn name_when_missing(&self) -> Option<&'static str> {
+        None
+    }
+
     /// A `Warning` text that every answer about this kind carries.
     fn deprecation(&self) -> Option<&'static str> {
         None

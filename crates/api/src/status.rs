@@ -131,6 +131,16 @@ impl Status {
 
     /// 404: no such object.
     pub fn not_found(resource: &Resource, name: &str) -> Self {
+        if let Some(called) = resource.strategy.name_when_missing() {
+            let details = Details {
+                kind: called.to_owned(),
+                ..about(resource, name)
+            };
+            return Self {
+                details: Some(details),
+                ..Self::plain(404, "NotFound", format!("{called} {name:?} not found"))
+            };
+        }
         Self {
             details: Some(about(resource, name)),
             ..Self::plain(

@@ -42,23 +42,95 @@ pub(crate) fn unified(old: &str, new: &str) -> String {
     text
 }
 
-/// JSON indented by one space a level, as both sides of [`unified`].
-pub(crate) fn printed(value: &Value) -> String {
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b" ");
-    let mut bytes = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
-    // Writing a Value to memory cannot fail.
-    let _ = serde::Serialize::serialize(value, &mut serializer);
-    String::from_utf8_lossy(&bytes).into_owned()
+/// A value as refusals show it: fields keep the order they are given in.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Printed {
+    /// Any JSON.
+    Value(Value),
+    /// A list.
+    List(Vec<Printed>),
+    /// An object.
+    Object(Vec<(String, Printed)>),
+}
+
+impl Printed {
+    /// JSON on one line.
+    pub(crate) fn compact(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text, None);
+        text
+    }
+
+    /// JSON indented by one space a level, as both sides of [`unified`].
+    pub(crate) fn lines(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text, Some(0));
+        text
+    }
+
+    fn write(&self, text: &mut String, level: Option<usize>) {
+        match self {
+            Self::Value(Value::Array(items)) => {
+                let items: Vec<_> = items.iter().cloned().map(Self::Value).collect();
+                Self::List(items).write(text, level);
+            }
+            Self::Value(Value::Object(fields)) => {
+                let fields = fields.iter();
+                let fields = fields.map(|(name, value)| (name.clone(), Self::Value(value.clone())));
+                Self::Object(fields.collect()).write(text, level);
+            }
+            Self::Value(scalar) => text.push_str(&scalar.to_string()),
+            Self::List(items) => {
+                let items = items.iter().map(|item| (None, item));
+                Self::write_all(text, ['[', ']'], items, level);
+            }
+            Self::Object(fields) => {
+                let fields = fields.iter().map(|(name, value)| (Some(name), value));
+                Self::write_all(text, ['{', '}'], fields, level);
+            }
+        }
+    }
+
+    fn write_all<'a>(
+        text: &mut String,
+        [open, close]: [char; 2],
+        parts: impl ExactSizeIterator<Item = (Option<&'a String>, &'a Self)>,
+        level: Option<usize>,
+    ) {
+        text.push(open);
+        let empty = parts.len() == 0;
+        let inside = level.map(|level| level + 1);
+        for (index, (name, value)) in parts.enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            new_line(text, inside);
+            if let Some(name) = name {
+                text.push_str(&Value::from(name.as_str()).to_string());
+                text.push(':');
+                text.push_str(if level.is_some() { " " } else { "" });
+            }
+            value.write(text, inside);
+        }
+        if !empty {
+            new_line(text, level);
+        }
+        text.push(close);
+    }
+}
+
+fn new_line(text: &mut String, level: Option<usize>) {
+    if let Some(level) = level {
+        text.push('\n');
+        text.extend(std::iter::repeat_n(' ', level));
+    }
 }
 
 /// An object whose fields are printed in the order given.
 pub(crate) fn printed_fields(fields: &[(&str, Value)]) -> String {
-    let lines: Vec<_> = fields
-        .iter()
-        .map(|(name, value)| format!(" \"{name}\": {}", printed(value).replace('\n', "\n ")))
-        .collect();
-    format!("{{\n{}\n}}", lines.join(",\n"))
+    let fields = fields.iter();
+    let fields = fields.map(|(name, value)| ((*name).to_owned(), Printed::Value(value.clone())));
+    Printed::Object(fields.collect()).lines()
 }
 
 struct Edit<'a> {
@@ -133,6 +205,11 @@ mod tests {
 
     #[test]
     fn values_are_printed_line_by_line() {
-        assert_eq!(printed(&json!({"a": [1]})), "{\n \"a\": [\n  1\n ]\n}");
+        let value = Printed::Value(json!({"a": [1], "b": {}, "c": []}));
+        assert_eq!(
+            value.lines(),
+            "{\n \"a\": [\n  1\n ],\n \"b\": {},\n \"c\": []\n}"
+        );
+        assert_eq!(value.compact(), "{\"a\":[1],\"b\":{},\"c\":[]}");
     }
 }

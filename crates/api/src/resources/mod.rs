@@ -2,6 +2,7 @@
 
 pub(crate) mod apiextensions;
 mod apps;
+mod batch;
 mod checks;
 pub(crate) mod columns;
 mod coordination;
@@ -10,6 +11,7 @@ mod difference;
 mod discovery;
 pub(crate) mod object;
 mod pod_template;
+mod resource_names;
 pub mod scale;
 mod storage;
 #[cfg(test)]
@@ -26,14 +28,19 @@ use crate::schema::{Type, schema_of, semantically_equal};
 /// Every built-in kind.
 pub(crate) fn all() -> Vec<Resource> {
     vec![
+        core::componentstatus::resource(),
         core::configmap::resource(),
         core::endpoints::resource(),
         core::event::resource(),
+        core::limitrange::resource(),
         core::namespace::resource(),
         core::node::resource(),
         core::persistentvolume::resource(),
         core::persistentvolumeclaim::resource(),
         core::pod::resource(),
+        core::podtemplate::resource(),
+        core::replicationcontroller::resource(),
+        core::resourcequota::resource(),
         core::secret::resource(),
         core::service::resource(),
         core::serviceaccount::resource(),
@@ -43,6 +50,8 @@ pub(crate) fn all() -> Vec<Resource> {
         apps::deployment::resource(),
         apps::replicaset::resource(),
         apps::statefulset::resource(),
+        batch::cronjob::resource(),
+        batch::job::resource(),
         coordination::lease::resource(),
         discovery::endpointslice::resource(),
         storage::storageclass::resource(),

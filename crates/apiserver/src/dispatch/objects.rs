@@ -21,15 +21,6 @@ use crate::write::{DeleteOptions, Deleted, Incoming, Part, Written, scale_of};
 /// Deletions of a collection that wait for the disk together.
 const TOGETHER: usize = 64;
 
-/// Kinds whose deletion is answered with the object even when it is gone at once; as upstream.
-const SHOWN_WHEN_DELETED: &[&str] = &[
-    "pods",
-    "services",
-    "serviceaccounts",
-    "persistentvolumeclaims",
-    "persistentvolumes",
-];
-
 impl Core {
     /// Does what a request for objects asks for.
     pub(super) async fn resource(
@@ -215,23 +206,23 @@ impl Core {
         let accept = accepted(parts, query, false)?;
         let options = DeleteOptions::parse(query, &parts.headers, body)?;
         let resource = path.kind.resource;
-        match self
+        let mut response = match self
             .delete(&path.kind, path.in_namespace(), path.object(), &options)
             .await?
         {
             Deleted::Terminating(bytes) => {
-                read::respond(&path.kind, StatusCode::OK, accept, query, &bytes)
+                read::respond(&path.kind, StatusCode::OK, accept, query, &bytes)?
             }
-            Deleted::Gone { last, .. }
-                if resource.group.is_empty() && SHOWN_WHEN_DELETED.contains(&resource.plural) =>
-            {
-                read::respond(&path.kind, StatusCode::OK, accept, query, &last)
+            Deleted::Gone { last, .. } if resource.strategy.shown_when_deleted() => {
+                read::respond(&path.kind, StatusCode::OK, accept, query, &last)?
             }
-            Deleted::Gone { uid, .. } => Ok(answer::status(
+            Deleted::Gone { uid, .. } => answer::status(
                 &Status::deleted(resource, path.object(), &uid),
                 accept.syntax,
-            )),
-        }
+            ),
+        };
+        warn_of_deletion(path, &options, &mut response);
+        Ok(response)
     }
 
     /// G-7: what is selected is deleted one by one, each by its kind's rules, and listed as it was.
@@ -266,7 +257,22 @@ impl Core {
                 _ => {}
             }
         }
-        read::list(&path.kind, accept, query, &page)
+        let mut response = read::list(&path.kind, accept, query, &page)?;
+        warn_of_deletion(path, &options, &mut response);
+        Ok(response)
+    }
+}
+
+/// Tells who deletes without a policy what becomes of dependents, where the kind has something to say about it.
+fn warn_of_deletion(
+    path: &ResourcePath,
+    options: &DeleteOptions,
+    response: &mut Response<ResponseBody>,
+) {
+    if options.propagation.is_none()
+        && let Some(text) = path.kind.resource.strategy.deletion_warning()
+    {
+        answer::warn(response, &[text.to_owned()]);
     }
 }
 

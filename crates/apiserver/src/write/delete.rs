@@ -155,7 +155,7 @@ fn plan(kind: &Kind, object: &Value, options: &DeleteOptions, now: Timestamp) ->
         return if shorter > 0 {
             Step::Mark(object)
         } else {
-            finish(object, options, now)
+            finish(kind, object, options, now)
         };
     }
     if marked.is_empty()
@@ -177,12 +177,13 @@ fn plan(kind: &Kind, object: &Value, options: &DeleteOptions, now: Timestamp) ->
         set_deletion(&mut object, now, 0);
         count_generation(&mut object);
     }
-    finish(object, options, now)
+    finish(kind, object, options, now)
 }
 
 /// Removes the object, or marks it when finalizers hold it (L-34).
-fn finish(mut object: Value, options: &DeleteOptions, now: Timestamp) -> Step {
-    let held = propagate(&finalizers(&object), options.propagation);
+fn finish(kind: &Kind, mut object: Value, options: &DeleteOptions, now: Timestamp) -> Step {
+    let orphans = kind.resource.strategy.orphans_by_default();
+    let held = propagate(&finalizers(&object), options.propagation, orphans);
     if held.is_empty() {
         metadata(&mut object).remove("finalizers");
         return Step::Remove(object);
@@ -235,10 +236,14 @@ fn count_generation(object: &mut Value) {
     }
 }
 
-/// The finalizers an object is deleted with (G-3): a policy decides about the two that stand for policies.
-fn propagate(finalizers: &[String], policy: Option<Propagation>) -> Vec<String> {
+/// The finalizers an object is deleted with (G-3): a policy decides about the two that stand for policies. Without
+/// one the object's own decide, then the kind's habit.
+fn propagate(finalizers: &[String], policy: Option<Propagation>, orphans: bool) -> Vec<String> {
     let has = |name: &str| finalizers.iter().any(|finalizer| finalizer == name);
-    let orphan = policy.map_or_else(|| has("orphan"), |policy| policy == Propagation::Orphan);
+    let orphan = policy.map_or_else(
+        || has("orphan") || (orphans && !has("foregroundDeletion")),
+        |policy| policy == Propagation::Orphan,
+    );
     let foreground = policy.map_or_else(
         || has("foregroundDeletion"),
         |policy| policy == Propagation::Foreground,
@@ -262,13 +267,16 @@ mod tests {
     fn a_policy_becomes_a_finalizer_beside_the_others() {
         let own = vec!["example.com/a".to_owned(), "orphan".to_owned()];
         assert_eq!(
-            propagate(&own, Some(Propagation::Background)),
+            propagate(&own, Some(Propagation::Background), true),
             ["example.com/a"]
         );
         assert_eq!(
-            propagate(&own, Some(Propagation::Foreground)),
+            propagate(&own, Some(Propagation::Foreground), true),
             ["example.com/a", "foregroundDeletion"]
         );
-        assert_eq!(propagate(&own, None), ["example.com/a", "orphan"]);
+        assert_eq!(propagate(&own, None, false), ["example.com/a", "orphan"]);
+        assert_eq!(propagate(&[], None, true), ["orphan"]);
+        let foreground = ["foregroundDeletion".to_owned()];
+        assert_eq!(propagate(&foreground, None, true), foreground);
     }
 }

@@ -181,6 +181,10 @@ impl Strategy for Rules {
     fn selectable_fields(&self, object: &Value) -> Vec<(&'static str, String)> {
         vec![("name", meta::name(object).to_owned())]
     }
+
+    fn shown_when_deleted(&self) -> bool {
+        true
+    }
 }
 
 fn capacity(spec: &Value, path: &Path) -> Vec<FieldError> {

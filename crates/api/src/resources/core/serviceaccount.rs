@@ -24,6 +24,10 @@ pub(crate) fn resource() -> Resource {
 
 struct Rules;
 
-impl Strategy for Rules {}
+impl Strategy for Rules {
+    fn shown_when_deleted(&self) -> bool {
+        true
+    }
+}
 
 const COLUMNS: &[Column] = NAME_AND_AGE;

@@ -11,6 +11,7 @@ use crate::field::{FieldError, Path};
 use crate::names;
 use crate::resources::checks::{amount, each, label, one_of};
 use crate::resources::object::{amount_of, given, list, text};
+use crate::resources::resource_names;
 
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
@@ -202,11 +203,6 @@ fn mounts(container: &Value, volumes: &HashSet<&str>, path: &Path) -> Vec<FieldE
     errors
 }
 
-/// Names without a domain that a container may ask amounts of.
-fn standard_resource(name: &str) -> bool {
-    matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-")
-}
-
 /// Requests and limits: known names, amounts that fit each other.
 pub(super) fn resources(resources: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -216,17 +212,11 @@ pub(super) fn resources(resources: &Value, path: &Path) -> Vec<FieldError> {
         ("requests", resources["requests"].as_object()),
     ] {
         for (name, value) in amounts.into_iter().flatten() {
-            let (at, known) = (path.child(field).key(name), standard_resource(name));
-            if !name.contains('/') && !known {
-                errors.push(FieldError::invalid(
-                    &at,
-                    name.as_str(),
-                    "must be a standard resource for containers",
-                ));
-            }
+            let at = path.child(field).key(name);
+            errors.extend(resource_names::of_container(name, &at));
             errors.extend(amount(value, &at, false));
             let given = amount_of(value);
-            if name.contains('/') && given.is_some_and(|q| !q.is_whole()) {
+            if resource_names::whole(name) && given.is_some_and(|q| !q.is_whole()) {
                 errors.push(FieldError::invalid(
                     &at,
                     given.map_or_else(String::new, |q| q.to_string()),
@@ -237,9 +227,9 @@ pub(super) fn resources(resources: &Value, path: &Path) -> Vec<FieldError> {
                 continue;
             }
             let limit = limits.and_then(|l| l.get(name)).and_then(amount_of);
-            let at = path.child("requests");
+            let (at, exact) = (path.child("requests"), !resource_names::overcommitted(name));
             match (given, limit) {
-                (Some(request), Some(limit)) if name.contains('/') && request != limit => {
+                (Some(request), Some(limit)) if exact && request != limit => {
                     let detail = format!("must be equal to {name} limit of {limit}");
                     errors.push(FieldError::invalid(&at, request.to_string(), detail));
                 }
@@ -247,7 +237,7 @@ pub(super) fn resources(resources: &Value, path: &Path) -> Vec<FieldError> {
                     let detail = format!("must be less than or equal to {name} limit of {limit}");
                     errors.push(FieldError::invalid(&at, request.to_string(), detail));
                 }
-                (Some(_), None) if name.contains('/') => {
+                (Some(_), None) if exact => {
                     let at = path.child("limits");
                     errors.push(FieldError::required(
                         &at,
@@ -257,6 +247,19 @@ pub(super) fn resources(resources: &Value, path: &Path) -> Vec<FieldError> {
                 _ => {}
             }
         }
+    }
+    let asked = |wanted: fn(&str) -> bool| {
+        ["limits", "requests"]
+            .iter()
+            .filter_map(|field| resources[*field].as_object())
+            .flatten()
+            .any(|(name, _)| wanted(name))
+    };
+    if asked(resource_names::huge_pages) && !asked(|name| matches!(name, "cpu" | "memory")) {
+        errors.push(FieldError::forbidden(
+            path,
+            "HugePages require cpu or memory",
+        ));
     }
     errors
 }

@@ -4,6 +4,7 @@ mod container;
 mod defaults;
 mod env;
 mod handlers;
+pub(crate) mod internal;
 mod scheduling;
 mod spec;
 mod volume;

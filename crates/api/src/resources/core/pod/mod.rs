@@ -186,6 +186,10 @@ impl Strategy for Rules {
             seconds => Some(seconds),
         }
     }
+
+    fn shown_when_deleted(&self) -> bool {
+        true
+    }
 }
 
 /// Faults of a pod, new or updated.

@@ -5,8 +5,9 @@ use serde_json::Value;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::resources::checks::each;
-use crate::resources::difference::{self, printed};
+use crate::resources::difference;
 use crate::resources::object::{given, int, items, list, put, text};
+use crate::resources::pod_template::internal;
 use crate::resources::same;
 
 const MUTABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
@@ -65,7 +66,10 @@ pub(super) fn changes(new: &Value, old: &Value) -> Vec<FieldError> {
         errors.extend(node_selector(allowed, before, &path.child("nodeSelector")));
     }
     if !same("", "v1", "Pod", "spec", &comparable, old) {
-        let changed = difference::unified(&printed(before), &printed(&comparable["spec"]));
+        let changed = difference::unified(
+            &internal::pod_spec(before).lines(),
+            &internal::pod_spec(&comparable["spec"]).lines(),
+        );
         let detail = format!("pod updates may not change fields other than {MUTABLE}\n{changed}");
         errors.push(FieldError::forbidden(&path, detail));
     }

@@ -159,6 +159,10 @@ impl Strategy for Rules {
     fn name_rule(&self) -> Rule {
         names::dns1123_label
     }
+
+    fn shown_when_deleted(&self) -> bool {
+        true
+    }
 }
 
 /// Whether services of this type get an address in the cluster.

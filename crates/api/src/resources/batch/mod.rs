@@ -1,0 +1,5 @@
+//! The kinds of this API group, one file or folder each.
+
+pub(crate) mod cronjob;
+pub(crate) mod job;
+mod schedule;
