@@ -127,6 +127,16 @@ pub fn qualified_name(text: &str) -> Vec<String> {
     faults
 }
 
+/// The reason of a condition.
+pub fn condition_reason(text: &str) -> Vec<String> {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let fine = edged(text, word, b",:") && text.as_bytes()[0].is_ascii_alphabetic();
+    if fine {
+        return Vec::new();
+    }
+    vec!["a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')".to_owned()]
+}
+
 /// A key of a ConfigMap or Secret.
 pub fn config_key(text: &str) -> Vec<String> {
     let mut faults = Vec::new();

@@ -30,8 +30,14 @@ pub enum Subresource {
     Log,
     /// `/binding`: assigns a pod to a node.
     Binding,
+    /// `/ephemeralcontainers`: the same kind, only its ephemeral containers may change.
+    EphemeralContainers,
+    /// `/eviction`: deletes a pod unless that breaks a disruption budget.
+    Eviction,
     /// `/finalize`: a namespace's `spec.finalizers`.
     Finalize,
+    /// `/resize`: the same kind, only what its containers ask for may change.
+    Resize,
 }
 
 impl Subresource {
@@ -42,16 +48,21 @@ impl Subresource {
             Self::Scale => "scale",
             Self::Log => "log",
             Self::Binding => "binding",
+            Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Eviction => "eviction",
             Self::Finalize => "finalize",
+            Self::Resize => "resize",
         }
     }
 
     /// The verbs discovery lists for it, sorted.
     pub fn verbs(self) -> &'static [&'static str] {
         match self {
-            Self::Status | Self::Scale => &["get", "patch", "update"],
+            Self::Status | Self::Scale | Self::EphemeralContainers | Self::Resize => {
+                &["get", "patch", "update"]
+            }
             Self::Log => &["get"],
-            Self::Binding => &["create"],
+            Self::Binding | Self::Eviction => &["create"],
             Self::Finalize => &["update"],
         }
     }
@@ -202,6 +213,22 @@ pub trait Strategy: Sync {
         Vec::new()
     }
 
+    /// Takes from `old` everything an update of a part of the object may not change. Only asked about subresources
+    /// that change a part of their own: [`Subresource::EphemeralContainers`], [`Subresource::Resize`].
+    fn prepare_part_update(&self, _part: Subresource, new: &mut Value, old: &Value) {
+        *new = old.clone();
+    }
+
+    /// Faults of an update of a part, besides those of its metadata.
+    fn validate_part_update(
+        &self,
+        _part: Subresource,
+        _new: &Value,
+        _old: &Value,
+    ) -> Vec<FieldError> {
+        Vec::new()
+    }
+
     /// Texts for `Warning` headers of a create (`old` is `None`) or an update.
     fn warnings(&self, _new: &Value, _old: Option<&Value>) -> Vec<String> {
         Vec::new()
@@ -210,6 +237,11 @@ pub trait Strategy: Sync {
     /// The cells of a Table row, one per column.
     fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         vec![meta::name(object).into(), crate::table::age(object, now)]
+    }
+
+    /// The metadata a Table row carries.
+    fn row_metadata(&self, object: &Value) -> Value {
+        object["metadata"].clone()
     }
 
     /// Conditions of a Table row, besides its cells (K-9).
@@ -337,6 +369,24 @@ impl Resource {
     pub fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = metadata_update(new, old);
         errors.extend(self.strategy.validate_update(new, old));
+        errors
+    }
+
+    /// Takes from the stored object what an update of this part may not change.
+    pub fn prepare_part_update(&self, part: Subresource, new: &mut Value, old: &Value) {
+        meta::prepare_update(new, old);
+        self.strategy.prepare_part_update(part, new, old);
+    }
+
+    /// All faults of an update of this part.
+    pub fn validate_part_update(
+        &self,
+        part: Subresource,
+        new: &Value,
+        old: &Value,
+    ) -> Vec<FieldError> {
+        let mut errors = metadata_update(new, old);
+        errors.extend(self.strategy.validate_part_update(part, new, old));
         errors
     }
 

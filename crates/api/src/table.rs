@@ -77,7 +77,10 @@ pub fn row(resource: &Resource, object: &Value, include: IncludeObject, now: Tim
     match include {
         IncludeObject::None => row["object"] = Value::Null,
         IncludeObject::Object => row["object"] = object.clone(),
-        IncludeObject::Metadata => row["object"] = partial_metadata(object),
+        IncludeObject::Metadata => {
+            let metadata = resource.strategy.row_metadata(object);
+            row["object"] = partial_metadata(&json!({"metadata": metadata}));
+        }
     }
     row
 }

@@ -14,6 +14,9 @@ use crate::kind::{Kind, Kinds};
 const ORDER: &[&str] = &[
     "",
     "apps",
+    "autoscaling",
+    "batch",
+    "policy",
     "storage.k8s.io",
     "coordination.k8s.io",
     "discovery.k8s.io",
@@ -75,6 +78,7 @@ fn response_kind(
     match subresource {
         Subresource::Scale => ("autoscaling", "v1", "Scale"),
         Subresource::Binding => ("", "", "Binding"),
+        Subresource::Eviction => ("policy", "v1", "Eviction"),
         _ => ("", "", resource.kind),
     }
 }
@@ -131,8 +135,10 @@ pub(crate) fn resource_list(kinds: &Kinds, group: &str, version: &str) -> Value 
             "namespaced": resource.namespaced(),
             "kind": resource.kind,
             "verbs": resource.verbs,
-            "storageVersionHash": storage_hash(kind.stored().resource),
         });
+        if resource.verbs.contains(&"watch") {
+            entry["storageVersionHash"] = storage_hash(kind.stored().resource).into();
+        }
         if !resource.short_names.is_empty() {
             entry["shortNames"] = json!(resource.short_names);
         }

@@ -159,9 +159,12 @@ fn part_gvk(resource: &Resource, part: Subresource) -> Gvk {
     match part {
         Subresource::Scale => Gvk::of("autoscaling", "v1", "Scale"),
         Subresource::Binding => Gvk::of("", "v1", "Binding"),
-        Subresource::Status | Subresource::Log | Subresource::Finalize => {
-            Gvk::of(resource.group, resource.version, resource.kind)
-        }
+        Subresource::Eviction => Gvk::of("policy", "v1", "Eviction"),
+        Subresource::EphemeralContainers
+        | Subresource::Finalize
+        | Subresource::Log
+        | Subresource::Resize
+        | Subresource::Status => Gvk::of(resource.group, resource.version, resource.kind),
     }
 }
 
@@ -274,17 +277,7 @@ impl<'a> Described<'a> {
         let mut operation = self.operation("delete", self.id("delete", "", ""), what);
         operation.parameters = vec![DELETE];
         operation.body = meta("DeleteOptions").map(|schema| (schema.name, false));
-        // These kinds answer with the object even when it is gone at once (A-9b).
-        let object = matches!(
-            self.resource.kind,
-            "Pod"
-                | "PersistentVolumeClaim"
-                | "PersistentVolume"
-                | "Service"
-                | "ServiceAccount"
-                | "StorageClass"
-        );
-        if !object {
+        if !self.resource.strategy.shown_when_deleted() {
             operation.answer = meta("Status").map(|schema| schema.name);
         }
         operation.codes = DELETED;

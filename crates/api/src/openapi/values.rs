@@ -14,6 +14,15 @@ const PROTOCOLS: &[&str] = &["SCTP", "TCP", "UDP"];
 const PULL: &[&str] = &["Always", "IfNotPresent", "Never"];
 const RECLAIM: &[&str] = &["Delete", "Recycle", "Retain"];
 const ROUTING: &[&str] = &["Cluster", "Local"];
+const SCOPES: &[&str] = &[
+    "BestEffort",
+    "CrossNamespacePodAffinity",
+    "NotBestEffort",
+    "NotTerminating",
+    "PriorityClass",
+    "Terminating",
+    "VolumeAttributesClass",
+];
 const TERMINATION: &[&str] = &["FallbackToLogsOnError", "File"];
 const VOLUME_MODES: &[&str] = &["Block", "Filesystem"];
 
@@ -33,8 +42,16 @@ pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
             "FieldValueInvalid",
             "FieldValueRequired",
         ],
+        ("apps.v1.DaemonSetUpdateStrategy" | "apps.v1.StatefulSetUpdateStrategy", "type") => {
+            &["OnDelete", "RollingUpdate"]
+        }
+        ("apps.v1.DeploymentStrategy", "type") => &["Recreate", "RollingUpdate"],
         ("apps.v1.StatefulSetSpec", "podManagementPolicy") => &["OrderedReady", "Parallel"],
-        ("apps.v1.StatefulSetUpdateStrategy", "type") => &["OnDelete", "RollingUpdate"],
+        ("batch.v1.CronJobSpec", "concurrencyPolicy") => &["Allow", "Forbid", "Replace"],
+        ("batch.v1.JobSpec", "completionMode") => &["Indexed", "NonIndexed"],
+        ("batch.v1.JobSpec", "podReplacementPolicy") => &["Failed", "TerminatingOrFailed"],
+        ("batch.v1.PodFailurePolicyOnExitCodesRequirement", "operator") => &["In", "NotIn"],
+        ("batch.v1.PodFailurePolicyRule", "action") => &["Count", "FailIndex", "FailJob", "Ignore"],
         ("core.v1.AppArmorProfile" | "core.v1.SeccompProfile", "type") => PROFILES,
         ("core.v1.AzureDiskVolumeSource", "cachingMode") => &["None", "ReadOnly", "ReadWrite"],
         ("core.v1.AzureDiskVolumeSource", "kind") => &["Dedicated", "Managed", "Shared"],
@@ -99,6 +116,11 @@ pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
         ("core.v1.PodSpec", "restartPolicy") => &["Always", "Never", "OnFailure"],
         ("core.v1.PodStatus", "phase") => &["Failed", "Pending", "Running", "Succeeded", "Unknown"],
         ("core.v1.PodStatus", "qosClass") => &["BestEffort", "Burstable", "Guaranteed"],
+        ("core.v1.ResourceQuotaSpec", "scopes")
+        | ("core.v1.ScopedResourceSelectorRequirement", "scopeName") => SCOPES,
+        ("core.v1.ScopedResourceSelectorRequirement", "operator") => {
+            &["DoesNotExist", "Exists", "In", "NotIn"]
+        }
         ("core.v1.SecurityContext", "procMount") => &["Default", "Unmasked"],
         ("core.v1.ServiceSpec", "externalTrafficPolicy" | "internalTrafficPolicy") => ROUTING,
         ("core.v1.ServiceSpec", "ipFamilies") => &["", "IPv4", "IPv6"],
@@ -119,6 +141,9 @@ pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
             &["Bidirectional", "HostToContainer", "None"]
         }
         ("discovery.v1.EndpointSlice", "addressType") => &["FQDN", "IPv4", "IPv6"],
+        ("policy.v1.PodDisruptionBudgetSpec", "unhealthyPodEvictionPolicy") => {
+            &["AlwaysAllow", "IfHealthyBudget"]
+        }
         ("storage.v1.StorageClass", "volumeBindingMode") => &["Immediate", "WaitForFirstConsumer"],
         _ => &[],
     }

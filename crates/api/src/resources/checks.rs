@@ -8,6 +8,10 @@ use super::object::{amount_of, list, text};
 use crate::field::{FieldError, Path};
 use crate::{meta, names};
 
+/// The longest reason and message of a condition.
+const REASON_MAX: usize = 1024;
+const MESSAGE_MAX: usize = 32 * 1024;
+
 pub(crate) const AT_LEAST_ZERO: &str = "must be greater than or equal to 0";
 
 /// Every fault a name rule found.
@@ -121,6 +125,57 @@ pub(crate) fn label_selector(selector: &Value, path: &Path) -> Vec<FieldError> {
                 &at.child("values").index(index),
                 value,
             ));
+        }
+    }
+    errors
+}
+
+/// The `conditions` of a status, as kinds share them.
+pub(crate) fn conditions(status: &Value, path: &Path) -> Vec<FieldError> {
+    let path = path.child("conditions");
+    let mut seen = std::collections::HashSet::new();
+    let mut errors = Vec::new();
+    for (index, condition) in list(status, "conditions").iter().enumerate() {
+        let at = path.index(index);
+        let (kind, reason) = (text(condition, "type"), text(condition, "reason"));
+        if !seen.insert(kind) {
+            errors.push(FieldError::duplicate(&at.child("type"), kind));
+        }
+        errors.extend(each(names::qualified_name(kind), &at.child("type"), kind));
+        let (state, states) = (text(condition, "status"), ["False", "True", "Unknown"]);
+        if !states.contains(&state) {
+            errors.push(FieldError::not_supported(
+                &at.child("status"),
+                state,
+                &states,
+            ));
+        }
+        if let Some(seen) = condition["observedGeneration"]
+            .as_i64()
+            .filter(|seen| *seen < 0)
+        {
+            let detail = "must be greater than or equal to zero";
+            errors.push(FieldError::invalid(
+                &at.child("observedGeneration"),
+                seen,
+                detail,
+            ));
+        }
+        if text(condition, "lastTransitionTime").is_empty() {
+            let at = at.child("lastTransitionTime");
+            errors.push(FieldError::required(&at, "must be set"));
+        }
+        let reason_at = at.child("reason");
+        if reason.is_empty() {
+            errors.push(FieldError::required(&reason_at, "must be set"));
+        } else {
+            errors.extend(each(names::condition_reason(reason), &reason_at, reason));
+            if reason.len() > REASON_MAX {
+                errors.push(FieldError::too_long(&reason_at, REASON_MAX));
+            }
+        }
+        if text(condition, "message").len() > MESSAGE_MAX {
+            errors.push(FieldError::too_long(&at.child("message"), MESSAGE_MAX));
         }
     }
     errors

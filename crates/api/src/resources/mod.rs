@@ -2,6 +2,7 @@
 
 pub(crate) mod apiextensions;
 mod apps;
+mod autoscaling;
 mod batch;
 mod checks;
 pub(crate) mod columns;
@@ -11,6 +12,7 @@ mod difference;
 mod discovery;
 pub(crate) mod object;
 mod pod_template;
+mod policy;
 mod resource_names;
 pub mod scale;
 mod storage;
@@ -50,10 +52,12 @@ pub(crate) fn all() -> Vec<Resource> {
         apps::deployment::resource(),
         apps::replicaset::resource(),
         apps::statefulset::resource(),
+        autoscaling::horizontalpodautoscaler::resource(),
         batch::cronjob::resource(),
         batch::job::resource(),
         coordination::lease::resource(),
         discovery::endpointslice::resource(),
+        policy::poddisruptionbudget::resource(),
         storage::storageclass::resource(),
     ]
 }

@@ -76,9 +76,13 @@ pub fn of(object: &Value) -> Value {
         spec["replicas"] = replicas.into();
     }
     let mut status = json!({"replicas": int(&object["status"], "replicas").unwrap_or(0)});
-    let selector = Selector::from_object(&object["spec"]["selector"])
-        .map(|s| s.to_string())
-        .unwrap_or_default();
+    let selector = &object["spec"]["selector"];
+    let selector = match selector.as_object() {
+        // The oldest kind that scales has labels alone for a selector.
+        Some(labels) if object["kind"] == "ReplicationController" => Selector::from_map(labels),
+        _ => Selector::from_object(selector),
+    };
+    let selector = selector.map(|s| s.to_string()).unwrap_or_default();
     if !selector.is_empty() {
         status["selector"] = selector.into();
     }
@@ -140,6 +144,14 @@ mod tests {
                 "spec": {"replicas": 2}, "status": {"replicas": 1, "selector": "app=a"}})
         );
         assert_eq!(of(&json!({"spec": {"replicas": 0}}))["spec"], json!({}));
+        let controller = json!({"kind": "ReplicationController", "spec": {"selector": {"a": "b"}}});
+        assert_eq!(of(&controller)["status"]["selector"], "a=b");
+        let expressions = json!({"spec": {"selector": {"matchExpressions": [{"key": "baz", "operator": "In", "values": ["b", "a"]}],
+            "matchLabels": {"foo": "bar"}}}});
+        assert_eq!(
+            of(&expressions)["status"]["selector"],
+            "baz in (a,b),foo=bar"
+        );
     }
 
     #[test]

@@ -18,3 +18,8 @@ pub(crate) fn merged(mut object: Value, change: Value) -> Value {
     json_patch::merge(&mut object, &change);
     object
 }
+
+/// A change of an object's spec.
+pub(crate) fn of_spec(spec: Value) -> Value {
+    Value::Object([("spec".to_owned(), spec)].into_iter().collect())
+}

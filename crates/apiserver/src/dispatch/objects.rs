@@ -6,12 +6,12 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use plinth_api::{Status, Subresource};
+use plinth_api::{Resource, Status, Subresource, scale};
 
 use super::{Answer, watches};
 use crate::http::answer;
 use crate::http::body::ResponseBody;
-use crate::http::media::{self, Accept, Form};
+use crate::http::media::{self, Accept};
 use crate::query::{ListOptions, Query, WriteOptions};
 use crate::read::{self, WatchContext};
 use crate::route::ResourcePath;
@@ -118,34 +118,15 @@ impl Core {
         body: &Bytes,
     ) -> Answer {
         let (kind, namespace, name) = (&path.kind, path.in_namespace(), path.object());
+        let part = match subresource {
+            Subresource::Status => Some(Part::Status),
+            Subresource::EphemeralContainers | Subresource::Resize => Some(Part::Own(subresource)),
+            _ => None,
+        };
+        if let Some(part) = part {
+            return self.part(path, part, parts, query, body).await;
+        }
         match (subresource, &parts.method) {
-            (Subresource::Status, &Method::GET) => {
-                read::get(self, path, query, accepted(parts, query, false)?).await
-            }
-            (Subresource::Status, &Method::PUT) => {
-                let accept = accepted(parts, query, false)?;
-                let incoming = incoming(parts, query, "UpdateOptions", body)?;
-                respond(
-                    path,
-                    accept,
-                    query,
-                    &self
-                        .replace(kind, namespace, name, Part::Status, &incoming)
-                        .await?,
-                )
-            }
-            (Subresource::Status, &Method::PATCH) => {
-                let accept = accepted(parts, query, false)?;
-                let incoming = incoming(parts, query, "PatchOptions", body)?;
-                respond(
-                    path,
-                    accept,
-                    query,
-                    &self
-                        .patch(kind, namespace, name, Part::Status, &incoming)
-                        .await?,
-                )
-            }
             (Subresource::Finalize, &Method::PUT) => {
                 let accept = accepted(parts, query, false)?;
                 let incoming = incoming(parts, query, "UpdateOptions", body)?;
@@ -161,37 +142,63 @@ impl Core {
             (Subresource::Scale, &Method::GET) => {
                 let accept = accepted(parts, query, false)?;
                 let object = read::formed(self, kind, namespace, name).await?;
-                Ok(answer::value(
-                    StatusCode::OK,
-                    accept,
-                    &scale_of(kind, &object.bytes)?,
-                ))
+                let bytes = scale_of(kind, &object.bytes)?.to_string().into();
+                read::respond_as(scale::resource(), StatusCode::OK, accept, query, &bytes)
             }
             (Subresource::Scale, &Method::PUT) => {
                 let accept = accepted(parts, query, false)?;
                 let incoming = incoming(parts, query, "UpdateOptions", body)?;
-                Ok(respond_as_is(
-                    accept,
-                    &self.replace_scale(kind, namespace, name, &incoming).await?,
-                ))
+                let written = self.replace_scale(kind, namespace, name, &incoming).await?;
+                respond_with(scale::resource(), accept, query, &written)
             }
             (Subresource::Scale, &Method::PATCH) => {
                 let accept = accepted(parts, query, false)?;
                 let incoming = incoming(parts, query, "PatchOptions", body)?;
-                Ok(respond_as_is(
-                    accept,
-                    &self.patch_scale(kind, namespace, name, &incoming).await?,
-                ))
+                let written = self.patch_scale(kind, namespace, name, &incoming).await?;
+                respond_with(scale::resource(), accept, query, &written)
             }
-            (Subresource::Binding, &Method::POST) => {
+            (Subresource::Binding | Subresource::Eviction, &Method::POST) => {
                 let accept = accepted(parts, query, false)?;
                 let incoming = incoming(parts, query, "CreateOptions", body)?;
-                let status = self.bind(kind, namespace, name, &incoming).await?;
+                let status = if subresource == Subresource::Binding {
+                    self.bind(kind, namespace, name, &incoming).await?
+                } else {
+                    self.evict(kind, namespace, name, &incoming).await?
+                };
                 let mut value = status.to_value();
                 value["code"] = status.code.into();
                 Ok(answer::value(StatusCode::CREATED, accept, &value))
             }
             (Subresource::Log, &Method::GET) => self.pod_log(namespace, name, query).await,
+            _ => Err(Status::method_not_allowed()),
+        }
+    }
+
+    /// Reads or writes a part of an object that is served as the whole kind.
+    async fn part(
+        &self,
+        path: &ResourcePath,
+        part: Part,
+        parts: &Parts,
+        query: &Query,
+        body: &Bytes,
+    ) -> Answer {
+        let (kind, namespace, name) = (&path.kind, path.in_namespace(), path.object());
+        let accept = || accepted(parts, query, false);
+        match parts.method {
+            Method::GET => read::get(self, path, query, accept()?).await,
+            Method::PUT => {
+                let accept = accept()?;
+                let incoming = incoming(parts, query, "UpdateOptions", body)?;
+                let written = self.replace(kind, namespace, name, part, &incoming).await?;
+                respond(path, accept, query, &written)
+            }
+            Method::PATCH => {
+                let accept = accept()?;
+                let incoming = incoming(parts, query, "PatchOptions", body)?;
+                let written = self.patch(kind, namespace, name, part, &incoming).await?;
+                respond(path, accept, query, &written)
+            }
             _ => Err(Status::method_not_allowed()),
         }
     }
@@ -296,23 +303,17 @@ fn incoming<'r>(
 }
 
 fn respond(path: &ResourcePath, accept: Accept, query: &Query, written: &Written) -> Answer {
+    respond_with(path.kind.resource, accept, query, written)
+}
+
+/// For objects that may be of another kind than the path's.
+fn respond_with(resource: &Resource, accept: Accept, query: &Query, written: &Written) -> Answer {
     let code = if written.created {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
-    let mut response = read::respond(&path.kind, code, accept, query, &written.bytes)?;
+    let mut response = read::respond_as(resource, code, accept, query, &written.bytes)?;
     answer::warn(&mut response, &written.warnings);
     Ok(response)
-}
-
-/// For objects of another kind than the path's.
-fn respond_as_is(accept: Accept, written: &Written) -> Response<ResponseBody> {
-    let accept = Accept {
-        form: Form::Object,
-        ..accept
-    };
-    let mut response = answer::json(StatusCode::OK, accept, written.bytes.clone());
-    answer::warn(&mut response, &written.warnings);
-    response
 }

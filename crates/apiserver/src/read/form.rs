@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
-use plinth_api::Status;
 use plinth_api::table::{self, IncludeObject};
+use plinth_api::{Resource, Status};
 use serde_json::{Value, json};
 
 use crate::http::answer;
@@ -41,13 +41,13 @@ pub(super) fn partial(object: &Value, version: &str) -> Value {
 
 /// A row of a Table whose carried metadata has the Table's version.
 pub(super) fn row(
-    kind: &Kind,
+    resource: &Resource,
     object: &Value,
     include: IncludeObject,
     now: Timestamp,
     version: &str,
 ) -> Value {
-    let mut row = table::row(kind.resource, object, include, now);
+    let mut row = table::row(resource, object, include, now);
     if include == IncludeObject::None {
         row["object"] = Value::Null;
     }
@@ -65,13 +65,30 @@ pub(crate) fn respond(
     query: &Query,
     bytes: &Bytes,
 ) -> Result<Response<ResponseBody>, Status> {
+    respond_as(kind.resource, code, accept, query, bytes)
+}
+
+/// Answers with one object of a kind that may be served only as a part of others.
+pub(crate) fn respond_as(
+    resource: &Resource,
+    code: StatusCode,
+    accept: Accept,
+    query: &Query,
+    bytes: &Bytes,
+) -> Result<Response<ResponseBody>, Status> {
     match accept.form {
         Form::Object => Ok(answer::json(code, accept, bytes.clone())),
         Form::Table(version) => {
             let object = parse(bytes)?;
-            let row = row(kind, &object, include(query)?, Timestamp::now(), version);
+            let row = row(
+                resource,
+                &object,
+                include(query)?,
+                Timestamp::now(),
+                version,
+            );
             let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-            let mut table = table::table(kind.resource, vec![row], &metadata, true);
+            let mut table = table::table(resource, vec![row], &metadata, true);
             table["apiVersion"] = format!("meta.k8s.io/{version}").into();
             Ok(answer::value(code, accept, &table))
         }
@@ -83,7 +100,7 @@ pub(crate) fn respond(
         Form::PartialList(_) => Err(Status {
             message: format!(
                 "you requested PartialObjectMetadataList, but the requested object is not a list (*core.{})",
-                kind.resource.kind
+                resource.kind
             ),
             ..Status::not_acceptable(&[])
         }),

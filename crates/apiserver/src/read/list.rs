@@ -244,10 +244,15 @@ pub(crate) fn list(
         Form::Table(version) => {
             let include: IncludeObject = include(query)?;
             let now = Timestamp::now();
-            let rows = page
-                .objects
-                .iter()
-                .map(|object| Ok(row(kind, &parse(&object.bytes)?, include, now, version)));
+            let rows = page.objects.iter().map(|object| {
+                Ok(row(
+                    kind.resource,
+                    &parse(&object.bytes)?,
+                    include,
+                    now,
+                    version,
+                ))
+            });
             let mut table = table::table(
                 kind.resource,
                 rows.collect::<Result<_, Status>>()?,

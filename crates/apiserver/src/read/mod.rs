@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use plinth_api::{FieldSelector, Selector, SelectorError, Status};
 use serde_json::json;
 
-pub(crate) use form::{parse, respond};
+pub(crate) use form::{parse, respond, respond_as};
 pub(crate) use list::{list, selected};
 pub(crate) use watch::{WatchContext, watch};
 

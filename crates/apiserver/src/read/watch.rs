@@ -316,7 +316,13 @@ impl Writer {
     fn transform(&mut self, form: Form, object: &Value) -> Bytes {
         let transformed = match form {
             Form::Table(version) => {
-                let row = row(&self.kind, object, self.include, Timestamp::now(), version);
+                let row = row(
+                    self.kind.resource,
+                    object,
+                    self.include,
+                    Timestamp::now(),
+                    version,
+                );
                 self.table(vec![row], &object["metadata"]["resourceVersion"], version)
             }
             Form::Partial(version) | Form::PartialList(version) => partial(object, version),

@@ -102,7 +102,11 @@ impl Core {
     }
 }
 
-fn check_preconditions(kind: &Kind, live: &Object, options: &DeleteOptions) -> Result<(), Status> {
+pub(super) fn check_preconditions(
+    kind: &Kind,
+    live: &Object,
+    options: &DeleteOptions,
+) -> Result<(), Status> {
     let name = &live.header.name;
     if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != live.header.uid) {
         let why = format!(

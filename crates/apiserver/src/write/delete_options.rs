@@ -54,7 +54,8 @@ impl DeleteOptions {
         Ok(options)
     }
 
-    fn from_object(object: &Value) -> Result<Self, Status> {
+    /// The options in an object, as an Eviction carries them.
+    pub(super) fn from_object(object: &Value) -> Result<Self, Status> {
         let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
         let dry_run: Vec<&str> = object["dryRun"]
             .as_array()

@@ -5,6 +5,7 @@ mod binding;
 mod create;
 mod delete;
 mod delete_options;
+mod eviction;
 mod scale;
 mod update;
 

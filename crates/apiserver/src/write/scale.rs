@@ -1,7 +1,6 @@
 //! `/scale`: the `autoscaling/v1` view of a workload's replicas.
 
-use plinth_api::patch;
-use plinth_api::{FieldError, Gvk, Path, Selector, Status, TypeSchema, schema_of};
+use plinth_api::{FieldError, Gvk, Path, Status, TypeSchema, patch, scale, schema_of};
 use serde_json::{Value, json};
 
 use super::update::{Proposal, parse};
@@ -17,9 +16,9 @@ const SCALE: Gvk = Gvk::of("autoscaling", "v1", "Scale");
 /// The Scale of a kind's object; 500 when a custom kind does not have its replicas where its definition says.
 pub(crate) fn of(kind: &Kind, object: &Value) -> Result<Value, Status> {
     let Some(paths) = kind.resource.strategy.scale_paths() else {
-        return Ok(of_built_in(object));
+        return Ok(scale::of(object));
     };
-    let mut scale = of_built_in(object);
+    let mut scale = scale::of(object);
     let wanted = paths.number(paths.replicas, object).ok_or_else(|| {
         Status::internal(format!(
             "the spec replicas field {:?} does not exist",
@@ -36,43 +35,6 @@ pub(crate) fn of(kind: &Kind, object: &Value) -> Result<Value, Status> {
         scale["status"]["selector"] = selector.into();
     }
     Ok(scale)
-}
-
-fn of_built_in(object: &Value) -> Value {
-    let metadata = &object["metadata"];
-    let selector =
-        Selector::from_object(&object["spec"]["selector"]).map(|selector| selector.to_string());
-    let mut scale = json!({
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {},
-        "spec": {},
-        "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)},
-    });
-    for field in [
-        "name",
-        "namespace",
-        "uid",
-        "resourceVersion",
-        "creationTimestamp",
-    ] {
-        if metadata[field].is_string() {
-            scale["metadata"][field] = metadata[field].clone();
-        }
-    }
-    // Upstream leaves a zero out.
-    if let Some(replicas) = object["spec"]["replicas"]
-        .as_i64()
-        .filter(|replicas| *replicas != 0)
-    {
-        scale["spec"]["replicas"] = replicas.into();
-    }
-    if let Ok(selector) = selector
-        && !selector.is_empty()
-    {
-        scale["status"]["selector"] = selector.into();
-    }
-    scale
 }
 
 /// The Scale of stored bytes.
@@ -194,21 +156,4 @@ fn rescaled(
         None => object["spec"]["replicas"] = replicas.into(),
     }
     Ok(Proposal { object, warnings })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    ///
-    #[test]
-    fn a_scale_shows_wanted_and_real_replicas_and_the_selector_as_text() {
-        let set = json!({"metadata": {"name": "web", "namespace": "ns", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"}},
-            "spec": {"replicas": 3, "selector": {"matchLabels": {"foo": "bar"}, "matchExpressions": [{"key": "baz", "operator": "In", "values": ["b", "a"]}]}},
-            "status": {"replicas": 2}});
-        let expected = json!({"kind": "Scale", "apiVersion": "autoscaling/v1",
-            "metadata": {"name": "web", "namespace": "ns", "uid": "u", "resourceVersion": "7"},
-            "spec": {"replicas": 3}, "status": {"replicas": 2, "selector": "baz in (a,b),foo=bar"}});
-        assert_eq!(of_built_in(&set), expected);
-    }
 }

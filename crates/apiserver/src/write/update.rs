@@ -2,7 +2,7 @@
 //! are computed again from the newest state when somebody else was faster.
 
 use plinth_api::patch::{self, PatchKind};
-use plinth_api::{Details, FieldError, Path, Status};
+use plinth_api::{Details, FieldError, Path, Status, Subresource};
 use plinth_store::{Expect, Revision};
 use serde_json::Value;
 
@@ -28,6 +28,8 @@ pub(crate) enum Part {
     Status,
     /// A namespace's `spec.finalizers`.
     Finalizers,
+    /// What a subresource of that name changes.
+    Own(Subresource),
     /// What binding a pod to a node changes; the proposal is right by construction.
     Bound,
 }
@@ -63,7 +65,8 @@ impl Core {
             written.warnings.splice(..0, decoded.warnings);
             return Ok(written);
         }
-        let propose = |_: &Value| {
+        let propose = |live: &Value| {
+            check_uid(kind, namespace, &object, live)?;
             Ok(Proposal {
                 object: object.clone(),
                 warnings: decoded.warnings.clone(),
@@ -146,7 +149,6 @@ impl Core {
                 mut warnings,
             } = propose(&old)?;
             check_revision(kind, &new, &old, live.revision, part)?;
-            check_uid(kind, namespace, &new, &old)?;
             keep_system_fields(&mut new, &old);
             let reserved = self.prepare(kind, part, &mut new, &old)?;
             if part == Part::Main {
@@ -238,6 +240,10 @@ impl Core {
                 resource.prepare_status_update(new, old);
                 resource.validate_status_update(new, old)
             }
+            Part::Own(subresource) => {
+                resource.prepare_part_update(subresource, new, old);
+                resource.validate_part_update(subresource, new, old)
+            }
             Part::Finalizers => {
                 let wanted = new["spec"]["finalizers"].take();
                 *new = old.clone();
@@ -296,7 +302,8 @@ fn check_revision(
     }
 }
 
-/// A client that names a UID wants that very object, not one of the same name that came after it.
+/// A client that puts an object with a UID wants that very object replaced, not one of the same name that came after
+/// it. In a patch a UID is a field like any other, and may not change.
 fn check_uid(kind: &Kind, namespace: &str, new: &Value, old: &Value) -> Result<(), Status> {
     let (given, live, name) = (
         meta_text(new, "uid"),

@@ -7,7 +7,7 @@ use crate::field::{FieldError, Path};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy, Subresource};
 use crate::resources::checks::{immutable, label_selector, not_negative};
 use crate::resources::columns::{AGE, CONTAINERS, IMAGES, NAME, cell, integer, wide};
-use crate::resources::object::{ensure, fill, given, int, put, text};
+use crate::resources::object::{ensure, fill, given, inside, int, put, remove, text};
 use crate::resources::pod_template::default_template;
 use crate::resources::workload::{
     collisions, container_cells, counts, empty_selector, labels_cell, lasting_template,
@@ -135,6 +135,21 @@ impl Strategy for Rules {
         warn_changed_template(&new["spec"]["template"], before, &path)
     }
 
+    /// Upstream makes rows of its internal form, where the count of template changes is no annotation.
+    fn row_metadata(&self, object: &Value) -> Value {
+        let mut metadata = object["metadata"].clone();
+        if let Some(annotations) = inside(&mut metadata, "annotations") {
+            remove(annotations, TEMPLATE_GENERATION);
+            if annotations
+                .as_object()
+                .is_some_and(serde_json::Map::is_empty)
+            {
+                remove(&mut metadata, "annotations");
+            }
+        }
+        metadata
+    }
+
     fn row(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let (spec, status) = (&object["spec"], &object["status"]);
         let mut cells = vec![meta::name(object).into()];
@@ -251,14 +266,14 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::resources::testing::{merged, texts};
+    use crate::resources::testing::{merged, of_spec, texts};
 
     fn set(spec: Value) -> Value {
         let mut set = merged(
             json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "d"}, "spec": {
                 "selector": {"matchLabels": {"app": "a"}},
                 "template": {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}}),
-            json!({"spec": spec}),
+            of_spec(spec),
         );
         Rules.default(&mut set);
         set
@@ -269,6 +284,7 @@ mod tests {
         let mut old = set(json!({}));
         Rules.prepare_create(&mut old);
         assert_eq!(old["metadata"]["annotations"][TEMPLATE_GENERATION], "1");
+        assert!(Rules.row_metadata(&old).get("annotations").is_none());
         assert_eq!(
             old["spec"]["updateStrategy"],
             json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}})

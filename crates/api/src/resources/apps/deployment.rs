@@ -210,14 +210,14 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::resources::testing::{merged, texts};
+    use crate::resources::testing::{merged, of_spec, texts};
 
     fn deployment(spec: Value) -> Value {
         let mut deployment = merged(
             json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {
                 "selector": {"matchLabels": {"app": "a"}},
                 "template": {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}}),
-            json!({"spec": spec}),
+            of_spec(spec),
         );
         Rules.default(&mut deployment);
         deployment

@@ -221,13 +221,13 @@ const COLUMNS: &[Column] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::testing::{merged, texts};
+    use crate::resources::testing::{merged, of_spec, texts};
 
     fn cron(spec: Value) -> Value {
         let mut cron = merged(
             json!({"metadata": {"name": "c"}, "spec": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": {"template":
                 {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}}}),
-            json!({"spec": spec}),
+            of_spec(spec),
         );
         Rules.default(&mut cron);
         cron

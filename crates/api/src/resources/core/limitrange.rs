@@ -230,7 +230,8 @@ mod tests {
     use crate::resources::testing::texts;
 
     fn range(limits: Value) -> Value {
-        let mut range = json!({"metadata": {"name": "r"}, "spec": {"limits": limits}});
+        let mut range = json!({"metadata": {"name": "r"}, "spec": {}});
+        range["spec"]["limits"] = limits;
         Rules.default(&mut range);
         range
     }

@@ -160,13 +160,13 @@ const COLUMNS: &[Column] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::testing::{merged, texts};
+    use crate::resources::testing::{merged, of_spec, texts};
 
     fn controller(spec: Value) -> Value {
         let mut controller = merged(
             json!({"metadata": {"name": "r"}, "spec": {"template": {"metadata": {"labels": {"app": "a"}},
                 "spec": {"containers": [{"name": "c", "image": "i"}]}}}}),
-            json!({"spec": spec}),
+            of_spec(spec),
         );
         Rules.default(&mut controller);
         controller

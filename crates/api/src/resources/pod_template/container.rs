@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::env::validate_env;
 use super::handlers::validate_handlers;
-use super::volume::relative_path;
+use super::security::validate_container_security;
+use super::volume::{names_of, relative_path};
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::resources::checks::{amount, each, label, one_of};
@@ -84,6 +85,17 @@ pub(super) fn validate_init_containers(
     errors
 }
 
+/// One container of any sort, on its own.
+pub(crate) fn validate_container(container: &Value, spec: &Value, path: &Path) -> Vec<FieldError> {
+    let mut errors = common(container, &names_of(spec), path);
+    let image = text(container, "image");
+    if image.trim() != image {
+        let detail = "must not have leading or trailing whitespace";
+        errors.push(FieldError::invalid(&path.child("image"), image, detail));
+    }
+    errors
+}
+
 fn common(container: &Value, volumes: &HashSet<&str>, path: &Path) -> Vec<FieldError> {
     let mut errors = label(container, "name", path);
     if text(container, "image").is_empty() {
@@ -108,7 +120,8 @@ fn common(container: &Value, volumes: &HashSet<&str>, path: &Path) -> Vec<FieldE
         false,
     ));
     errors.extend(resources(&container["resources"], &path.child("resources")));
-    errors.extend(security(
+    errors.extend(resize_policies(container, &path.child("resizePolicy")));
+    errors.extend(validate_container_security(
         &container["securityContext"],
         &path.child("securityContext"),
     ));
@@ -203,6 +216,27 @@ fn mounts(container: &Value, volumes: &HashSet<&str>, path: &Path) -> Vec<FieldE
     errors
 }
 
+/// What becomes of a container when it may have more or less of something.
+fn resize_policies(container: &Value, path: &Path) -> Vec<FieldError> {
+    let (mut errors, mut seen) = (Vec::new(), HashSet::new());
+    for (index, policy) in list(container, "resizePolicy").iter().enumerate() {
+        let (name, at) = (text(policy, "resourceName"), path.index(index));
+        if !seen.insert(name) {
+            errors.push(FieldError::duplicate(&at, name));
+        }
+        errors.extend(one_of(
+            policy,
+            "resourceName",
+            &at,
+            &["cpu", "memory"],
+            false,
+        ));
+        let policies = ["NotRequired", "RestartContainer"];
+        errors.extend(one_of(policy, "restartPolicy", &at, &policies, false));
+    }
+    errors
+}
+
 /// Requests and limits: known names, amounts that fit each other.
 pub(super) fn resources(resources: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -260,28 +294,6 @@ pub(super) fn resources(resources: &Value, path: &Path) -> Vec<FieldError> {
             path,
             "HugePages require cpu or memory",
         ));
-    }
-    errors
-}
-
-fn security(context: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    for field in ["runAsUser", "runAsGroup"] {
-        errors.extend(super::spec::identity(context, field, path));
-    }
-    if context["allowPrivilegeEscalation"] == false {
-        if context["privileged"] == true {
-            let detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-            errors.push(FieldError::invalid(path, context.clone(), detail));
-        }
-        let added = list(&context["capabilities"], "add");
-        if added
-            .iter()
-            .any(|c| c == "CAP_SYS_ADMIN" || c == "SYS_ADMIN")
-        {
-            let detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-            errors.push(FieldError::invalid(path, context.clone(), detail));
-        }
     }
     errors
 }

@@ -48,6 +48,11 @@ pub(crate) fn pod_template(template: &Value) -> Printed {
     Printed::Object(flat)
 }
 
+/// A selector of labels, which prints itself.
+pub(crate) fn label_selector(selector: &Value) -> Printed {
+    shown("LabelSelector", selector)
+}
+
 /// An ephemeral container.
 pub(crate) fn ephemeral_container(container: &Value) -> Printed {
     shown("EphemeralContainer", container)

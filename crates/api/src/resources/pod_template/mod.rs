@@ -6,10 +6,12 @@ mod env;
 mod handlers;
 pub(crate) mod internal;
 mod scheduling;
+mod security;
 mod spec;
 mod volume;
 mod warnings;
 
+pub(crate) use container::validate_container;
 pub(crate) use defaults::{default_spec, default_template, fill_host_ports, request_limits};
 pub(crate) use handlers::port;
 pub(crate) use scheduling::EFFECTS;

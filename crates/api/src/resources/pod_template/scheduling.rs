@@ -146,6 +146,7 @@ pub(super) fn validate_rest(spec: &Value, path: &Path) -> Vec<FieldError> {
             errors.push(FieldError::duplicate(&at.child("name"), name));
         }
     }
+    let mut spread = std::collections::HashSet::new();
     for (index, constraint) in list(spec, "topologySpreadConstraints").iter().enumerate() {
         let at = path.child("topologySpreadConstraints").index(index);
         let skew = int(constraint, "maxSkew").unwrap_or(0);
@@ -170,6 +171,30 @@ pub(super) fn validate_rest(spec: &Value, path: &Path) -> Vec<FieldError> {
                 action,
                 &actions,
             ));
+        }
+        if let Some(domains) = int(constraint, "minDomains") {
+            let at = at.child("minDomains");
+            if domains <= 0 {
+                errors.push(FieldError::invalid(
+                    &at,
+                    domains,
+                    "must be greater than zero",
+                ));
+            }
+            if action != "DoNotSchedule" {
+                let detail = format!(
+                    "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
+                );
+                errors.push(FieldError::invalid(&at, domains, detail));
+            }
+        }
+        let pair = format!("{{{}, {action}}}", text(constraint, "topologyKey"));
+        if !spread.insert(pair.clone()) {
+            let at = at.child("{topologyKey, whenUnsatisfiable}");
+            errors.push(FieldError::duplicate(&at, pair));
+        }
+        for policy in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
+            errors.extend(one_of(constraint, policy, &at, &["Honor", "Ignore"], true));
         }
         if given(constraint, "labelSelector") {
             errors.extend(label_selector(

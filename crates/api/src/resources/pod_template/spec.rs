@@ -6,6 +6,7 @@ use super::container::{validate_containers, validate_init_containers};
 use super::scheduling::{
     validate_affinity, validate_node_selector, validate_rest, validate_tolerations,
 };
+use super::security::validate_pod_security;
 use super::volume::{names_of, validate_volumes};
 use crate::field::{FieldError, Path};
 use crate::resources::checks::{each, named, one_of};
@@ -14,6 +15,9 @@ use crate::{meta, names};
 
 const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
 const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+
+/// Characters that search paths may have together.
+const SEARCHES_MAX: usize = 2048;
 
 /// Faults of a PodTemplateSpec.
 pub(crate) fn validate_template(template: &Value, path: &Path) -> Vec<FieldError> {
@@ -43,10 +47,7 @@ pub(crate) fn validate_spec(spec: &Value, path: &Path) -> Vec<FieldError> {
     ));
     errors.extend(one_of(spec, "dnsPolicy", path, &DNS_POLICIES, false));
     errors.extend(validate_node_selector(spec, path));
-    errors.extend(security(
-        &spec["securityContext"],
-        &path.child("securityContext"),
-    ));
+    errors.extend(validate_pod_security(spec, path));
     errors.extend(validate_affinity(
         &spec["affinity"],
         &path.child("affinity"),
@@ -86,6 +87,18 @@ pub(crate) fn validate_spec(spec: &Value, path: &Path) -> Vec<FieldError> {
         path,
         names::dns1123_subdomain,
     ));
+    let policies = ["Never", "PreemptLowerPriority"];
+    errors.extend(one_of(spec, "preemptionPolicy", path, &policies, true));
+    if given(spec, "os") {
+        let at = path.child("os");
+        errors.extend(one_of(
+            &spec["os"],
+            "name",
+            &at,
+            &["linux", "windows"],
+            false,
+        ));
+    }
     errors
 }
 
@@ -117,7 +130,8 @@ fn host_network(spec: &Value, path: &Path) -> Vec<FieldError> {
         for (c, container) in list(spec, field).iter().enumerate() {
             for (p, port) in list(container, "ports").iter().enumerate() {
                 let host = int(port, "hostPort").unwrap_or(0);
-                if host != int(port, "containerPort").unwrap_or(0) {
+                // A template may leave it open: a pod made from it gets the right one.
+                if host != 0 && host != int(port, "containerPort").unwrap_or(0) {
                     let at = path
                         .child(field)
                         .index(c)
@@ -130,40 +144,6 @@ fn host_network(spec: &Value, path: &Path) -> Vec<FieldError> {
             }
         }
     }
-    errors
-}
-
-/// A user or group id.
-pub(super) fn identity(context: &Value, field: &str, path: &Path) -> Option<FieldError> {
-    let id = int(context, field)?;
-    let detail = "must be between 0 and 2147483647, inclusive";
-    (!(0..=i64::from(i32::MAX)).contains(&id))
-        .then(|| FieldError::invalid(&path.child(field), id, detail))
-}
-
-fn security(context: &Value, path: &Path) -> Vec<FieldError> {
-    let mut errors: Vec<_> = ["fsGroup", "runAsUser", "runAsGroup"]
-        .iter()
-        .filter_map(|field| identity(context, field, path))
-        .collect();
-    for (index, group) in list(context, "supplementalGroups").iter().enumerate() {
-        let id = group.as_i64().unwrap_or(0);
-        if !(0..=i64::from(i32::MAX)).contains(&id) {
-            let detail = "must be between 0 and 2147483647, inclusive";
-            errors.push(FieldError::invalid(
-                &path.child("supplementalGroups").index(index),
-                id,
-                detail,
-            ));
-        }
-    }
-    errors.extend(one_of(
-        context,
-        "fsGroupChangePolicy",
-        path,
-        &["Always", "OnRootMismatch"],
-        true,
-    ));
     errors
 }
 
@@ -206,6 +186,30 @@ fn dns(spec: &Value, path: &Path) -> Vec<FieldError> {
             searches.to_vec(),
             detail,
         ));
+    }
+    let length: usize = searches
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::len)
+        .sum();
+    if length + searches.len().saturating_sub(1) > SEARCHES_MAX {
+        let detail = format!(
+            "must not have more than {SEARCHES_MAX} characters (including spaces) in the search list"
+        );
+        let shown = searches.to_vec();
+        errors.push(FieldError::invalid(&at.child("searches"), shown, detail));
+    }
+    for (index, search) in searches.iter().filter_map(Value::as_str).enumerate() {
+        // Resolvers take a name with a dot at its end, and the root alone.
+        let name = search.strip_suffix('.').unwrap_or(search);
+        if search != "." {
+            let at = at.child("searches").index(index);
+            errors.extend(each(
+                names::dns1123_subdomain(&name.replace('_', "-"), false),
+                &at,
+                search,
+            ));
+        }
     }
     for (index, option) in list(config, "options").iter().enumerate() {
         if text(option, "name").is_empty() {

@@ -117,6 +117,10 @@ impl Strategy for Rules {
             table::age(object, now),
         ]
     }
+
+    fn shown_when_deleted(&self) -> bool {
+        true
+    }
 }
 
 const COLUMNS: &[Column] = &[

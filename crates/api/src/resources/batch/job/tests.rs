@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::resources::testing::{merged, texts};
+use crate::resources::testing::{merged, of_spec, texts};
 
 const UID: &str = "11111111-2222-3333-4444-555555555555";
 
@@ -9,7 +9,7 @@ fn job(spec: Value) -> Value {
     let mut job = merged(
         json!({"metadata": {"name": "work", "uid": UID}, "spec": {"template":
             {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}),
-        json!({"spec": spec}),
+        of_spec(spec),
     );
     Rules.default(&mut job);
     Rules.prepare_create(&mut job);

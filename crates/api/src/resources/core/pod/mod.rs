@@ -12,7 +12,9 @@ use crate::resources::pod_template::{
 };
 use crate::resources::{first_generation, keep, next_generation, null_times};
 
+mod ephemeral;
 mod qos;
+mod resize;
 mod row;
 mod update;
 
@@ -29,7 +31,14 @@ pub(crate) fn resource() -> Resource {
         categories: &["all"],
         scope: Scope::Namespaced,
         verbs: ALL_VERBS,
-        subresources: &[Subresource::Binding, Subresource::Log, Subresource::Status],
+        subresources: &[
+            Subresource::Binding,
+            Subresource::EphemeralContainers,
+            Subresource::Eviction,
+            Subresource::Log,
+            Subresource::Resize,
+            Subresource::Status,
+        ],
         columns: COLUMNS,
         strategy: &Rules,
     }
@@ -131,6 +140,27 @@ impl Strategy for Rules {
         update::status_changes(new, old)
     }
 
+    fn prepare_part_update(&self, part: Subresource, new: &mut Value, old: &Value) {
+        match part {
+            Subresource::EphemeralContainers => ephemeral::prepare(new, old),
+            Subresource::Resize => resize::prepare(new, old),
+            _ => *new = old.clone(),
+        }
+        next_generation("", "v1", "Pod", new, old);
+    }
+
+    fn validate_part_update(&self, part: Subresource, new: &Value, old: &Value) -> Vec<FieldError> {
+        match part {
+            Subresource::EphemeralContainers => ephemeral::changes(new, old),
+            Subresource::Resize => {
+                let mut errors = faults(new);
+                errors.extend(resize::changes(new, old));
+                errors
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
         if old.is_some_and(|old| old["spec"] == new["spec"]) {
             return Vec::new();
@@ -190,6 +220,16 @@ impl Strategy for Rules {
     fn shown_when_deleted(&self) -> bool {
         true
     }
+}
+
+/// Keeps a stored pod as it is, but for what tells which pod and state of it a client means.
+fn keep_pod(new: &mut Value, old: &Value) {
+    let mut pod = old.clone();
+    for field in ["name", "namespace", "resourceVersion", "uid"] {
+        let asked = new["metadata"].get(field).cloned().unwrap_or_default();
+        put(ensure(&mut pod, "metadata"), field, asked);
+    }
+    *new = pod;
 }
 
 /// Faults of a pod, new or updated.

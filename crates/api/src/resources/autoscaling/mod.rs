@@ -1,0 +1,3 @@
+//! The kinds of this API group, one file or folder each.
+
+pub(crate) mod horizontalpodautoscaler;
