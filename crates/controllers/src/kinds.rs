@@ -6,10 +6,12 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject, PartialObjectMeta},
+    api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
 };
+use plinth_api::customresourcedefinition::has_condition;
 use plinth_api::{Scope, catalogue};
 use plinth_client::{Informer, Informers};
+use serde_json::Value;
 
 /// An object of any kind: names, owners, finalizers.
 pub(crate) type Metadata = PartialObjectMeta<DynamicObject>;
@@ -102,6 +104,42 @@ pub(crate) fn namespaced() -> Vec<ApiResource> {
         })
         .map(resource)
         .collect()
+}
+
+/// The namespaced kinds that established CustomResourceDefinitions describe, each in a version that is served.
+pub(crate) async fn custom_namespaced(client: &Client) -> Result<Vec<ApiResource>, kube::Error> {
+    let of_definitions = ApiResource {
+        group: "apiextensions.k8s.io".to_owned(),
+        version: "v1".to_owned(),
+        api_version: "apiextensions.k8s.io/v1".to_owned(),
+        kind: "CustomResourceDefinition".to_owned(),
+        plural: "customresourcedefinitions".to_owned(),
+    };
+    let definitions: Api<DynamicObject> = Api::all_with(client.clone(), &of_definitions);
+    let definitions = definitions.list(&ListParams::default()).await?;
+    Ok(definitions
+        .iter()
+        .filter_map(|definition| described(&definition.data))
+        .collect())
+}
+
+fn described(definition: &Value) -> Option<ApiResource> {
+    let spec = &definition["spec"];
+    let names = &definition["status"]["acceptedNames"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if spec["scope"] != "Namespaced" || !has_condition(definition, "Established") {
+        return None;
+    }
+    let mut versions = spec["versions"].as_array()?.iter();
+    let version = text(&versions.find(|version| version["served"] == true)?["name"]);
+    let group = text(&spec["group"]);
+    Some(ApiResource {
+        api_version: format!("{group}/{version}"),
+        group,
+        version,
+        kind: text(&names["kind"]),
+        plural: text(&names["plural"]),
+    })
 }
 
 /// A kind of the catalogue as the client names it.

@@ -4,11 +4,13 @@ mod support;
 
 use k8s_openapi::{
     api::core::v1::{ConfigMap, Namespace, Node, Pod, ServiceAccount},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    core::GroupVersionKind,
 };
 use serde_json::json;
 use support::{Cluster, NODE, create, until, until_gone};
@@ -152,6 +154,60 @@ async fn a_namespace_is_furnished_and_emptied() {
     pods.delete("p", &now).await.expect("the node confirms");
     until_gone(&namespaces, "x").await;
     assert!(maps.get_opt("notes").await.expect("answer").is_none());
+}
+
+/// A namespace takes its custom resources along, and waits for those that are held.
+#[tokio::test]
+async fn a_namespace_is_emptied_of_custom_resources() {
+    let cluster = Cluster::start().await;
+    let namespaces: Api<Namespace> = cluster.all();
+    create(&namespaces, &json!({"metadata": {"name": "x"}})).await;
+    let definitions: Api<CustomResourceDefinition> = cluster.all();
+    let definition = json!({"metadata": {"name": "things.example.com"}, "spec": {"group": "example.com",
+        "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+    create(&definitions, &definition).await;
+    until(
+        &definitions,
+        "things.example.com",
+        "established",
+        |definition| {
+            let conditions = definition.and_then(|d| d.status.as_ref()?.conditions.as_ref());
+            conditions
+                .into_iter()
+                .flatten()
+                .any(|c| c.type_ == "Established" && c.status == "True")
+        },
+    )
+    .await;
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", "v1", "Thing"));
+    let things: Api<DynamicObject> = Api::namespaced_with(definitions.into_client(), "x", &kind);
+    let mut thing = DynamicObject::new("a", &kind);
+    thing.metadata.finalizers = Some(vec!["example.com/held".to_owned()]);
+    things
+        .create(&PostParams::default(), &thing)
+        .await
+        .expect("made");
+
+    namespaces
+        .delete("x", &DeleteParams::default())
+        .await
+        .expect("deletion begins");
+    until(&namespaces, "x", "telling why", |namespace| {
+        let conditions =
+            namespace.and_then(|namespace| namespace.status.as_ref()?.conditions.as_ref());
+        conditions
+            .into_iter()
+            .flatten()
+            .any(|c| c.type_ == "NamespaceFinalizersRemaining" && c.status == "True")
+    })
+    .await;
+    let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    things
+        .patch("a", &PatchParams::default(), &free)
+        .await
+        .expect("freed");
+    until_gone(&namespaces, "x").await;
 }
 
 /// L-43 (c): the operator's word frees the pods of a dead node.

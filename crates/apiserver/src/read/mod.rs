@@ -89,13 +89,15 @@ pub(crate) fn selection(path: &ResourcePath, query: &Query) -> Result<Selection,
             let known = ["", "metadata.name", "metadata.namespace"].contains(&field)
                 || offered.iter().any(|(f, _)| *f == field);
             if !known {
-                return Err(Status::bad_request(if offered.is_empty() {
-                    format!(
-                        "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
-                    )
-                } else {
-                    format!("field label not supported: {field}")
-                }));
+                return Err(Status::bad_request(
+                    if offered.is_empty() && !path.kind.schema.is_custom() {
+                        format!(
+                            "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                        )
+                    } else {
+                        format!("field label not supported: {field}")
+                    },
+                ));
             }
         }
     }

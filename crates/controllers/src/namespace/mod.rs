@@ -95,13 +95,14 @@ impl Controller {
             let Some(namespace) = api.get_opt(name).await? else {
                 return Ok(());
             };
-            let contents = self.contents(name).await?;
+            let resources = self.resources().await?;
+            let contents = self.contents(&resources, name).await?;
             let mut deleted = false;
             for action in plan(&namespace, &contents, Timestamp::now()) {
                 match action {
                     Action::DeleteAll(index) => {
                         deleted = true;
-                        self.api(index, name)
+                        self.api(&resources[index], name)
                             .delete_collection(&DeleteParams::background(), &ListParams::default())
                             .await?;
                     }
@@ -123,22 +124,38 @@ impl Controller {
                 }
             }
             if !deleted {
+                // Nobody tells this controller when a custom resource goes.
+                let custom = &contents[self.resources.len()..];
+                if custom.iter().any(|content| content.count > 0) {
+                    break;
+                }
                 return Ok(());
             }
         }
         Err(NamespaceError::Stuck(name.to_owned()))
     }
 
-    fn api(&self, index: usize, namespace: &str) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), namespace, &self.resources[index])
+    fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, resource)
+    }
+
+    /// The built-in kinds, and behind them those that CustomResourceDefinitions make now.
+    async fn resources(&self) -> Result<Vec<ApiResource>, kube::Error> {
+        let mut resources = self.resources.clone();
+        resources.extend(kinds::custom_namespaced(&self.client).await?);
+        Ok(resources)
     }
 
     /// Lists what is left, from the API itself: a namespace must not go before its content.
-    async fn contents(&self, namespace: &str) -> Result<Vec<Content>, kube::Error> {
+    async fn contents(
+        &self,
+        resources: &[ApiResource],
+        namespace: &str,
+    ) -> Result<Vec<Content>, kube::Error> {
         let mut contents = Vec::new();
-        for (index, resource) in self.resources.iter().enumerate() {
+        for resource in resources {
             let listed = self
-                .api(index, namespace)
+                .api(resource, namespace)
                 .list_metadata(&ListParams::default())
                 .await?;
             let mut content = Content {
