@@ -31,6 +31,7 @@ e2e: setup
 bench: setup
 	$(CARGO) build --release -p plinth -p plinth-bench --bins
 	target/release/plinth-bench
+	target/release/plinth-bench load
 
 # Replays the answers of a real Kubernetes (../shared/reference) against a server without a node.
 reference: setup

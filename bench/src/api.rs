@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -90,13 +91,8 @@ impl Api {
         })
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        kind: &str,
-        body: String,
-    ) -> Result<Response<Incoming>> {
+    /// Opens a connection of its own, for many requests one after the other.
+    pub(crate) async fn connect(&self) -> Result<Connection> {
         let stream = TcpStream::connect(&self.address).await?;
         stream.set_nodelay(true)?;
         let host = self
@@ -108,18 +104,25 @@ impl Api {
             .tls
             .connect(ServerName::try_from(host)?, stream)
             .await?;
-        let (mut sender, connection) =
+        let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the response's body; an error shows there.
+        // Ends with the sender and the last response's body; an error shows there.
         tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", &self.address)
-            .header("content-type", kind)
-            .header("accept", "application/json")
-            .body(Full::new(Bytes::from(body)))?;
-        Ok(sender.send_request(request).await?)
+        Ok(Connection {
+            sender,
+            host: self.address.clone(),
+        })
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: String,
+    ) -> Result<Response<Incoming>> {
+        let mut connection = self.connect().await?;
+        connection.send(method, path, kind, body.into()).await
     }
 
     /// Sends one request and returns the answer's body; an answer other than 2xx is an error.
@@ -185,6 +188,91 @@ impl Api {
             body: response.into_body(),
             buffer: BytesMut::new(),
         })
+    }
+}
+
+/// One connection to an API.
+pub(crate) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+}
+
+impl Connection {
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", &self.host)
+            .header("content-type", kind)
+            .header("accept", "application/json")
+            .body(Full::new(body))?;
+        self.sender.ready().await?;
+        Ok(self.sender.send_request(request).await?)
+    }
+
+    /// Sends a request with a JSON body (or none), and counts the bytes of the answer, which must be 2xx.
+    pub(crate) async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<usize> {
+        let response = self.send(method, path, "application/json", body).await?;
+        let status = response.status();
+        let mut body = response.into_body();
+        let mut size = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame?;
+            let chunk = frame.data_ref();
+            ensure!(
+                status.is_success(),
+                "{path}: {status}: {}",
+                String::from_utf8_lossy(chunk.map_or(&[][..], |chunk| chunk))
+            );
+            size += chunk.map_or(0, Bytes::len);
+        }
+        ensure!(status.is_success(), "{path}: {status}");
+        Ok(size)
+    }
+
+    /// Watches what is at `path`, and counts events as they come.
+    pub(crate) async fn count_events(mut self, path: &str) -> Result<Counted> {
+        let response = self
+            .send(Method::GET, path, "application/json", Bytes::new())
+            .await?;
+        ensure!(
+            response.status().is_success(),
+            "watching {path}: {}",
+            response.status()
+        );
+        Ok(Counted {
+            body: response.into_body(),
+        })
+    }
+}
+
+/// A watch whose events are only counted.
+pub(crate) struct Counted {
+    body: Incoming,
+}
+
+impl Counted {
+    /// Waits for this many events.
+    pub(crate) async fn receive(&mut self, events: usize) -> Result<()> {
+        let mut seen = 0;
+        while seen < events {
+            let frame = self.body.frame().await.context("the watch ended")??;
+            if let Some(chunk) = frame.data_ref() {
+                seen += chunk.split(|byte| *byte == b'\n').count() - 1;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -27,3 +27,16 @@ pub(crate) fn print_size(name: &str, bytes: u64) {
     let mib = bytes as f64 / f64::from(1 << 20);
     println!("{name:<44} {mib:>9.1} MiB");
 }
+
+/// Prints `name` with how often something happened a second.
+pub(crate) fn print_rate(name: &str, count: usize, took: Duration) {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a display of counts far below 2^52"
+    )]
+    let rate = count as f64 / took.as_secs_f64();
+    println!(
+        "{name:<44} {rate:>9.0} /s   ({count} in {:.2} s)",
+        took.as_secs_f64()
+    );
+}

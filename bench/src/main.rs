@@ -1,12 +1,14 @@
 //! Measures a cluster from outside: how fast it starts, how fast a StatefulSet lives, what it weighs. Speaks
 //! only the public API and reads /proc; knows nothing of how Plinth works.
 //!
-//! Usage: `plinth-bench [RUNS]`. The `plinth` binary is the one beside this program. Needs root, and
-//! `scripts/setup.sh` to have run.
+//! Usage: `plinth-bench [RUNS]` for the life of a StatefulSet, `plinth-bench load [KUBECONFIG]` for what the API
+//! carries, Plinth's or that of the cluster in the kubeconfig. The `plinth` binary is the one beside this program.
+//! Needs root, and `scripts/setup.sh` to have run.
 
 mod api;
 mod cluster;
 mod figures;
+mod load;
 mod story;
 mod weight;
 
@@ -42,10 +44,8 @@ fn in_a_lab() -> Result<i32> {
 }
 
 fn measure(directory: &Path) -> Result<()> {
-    let runs = env::args()
-        .nth(1)
-        .map_or(Ok(5), |runs| runs.parse())
-        .context("RUNS is not a number")?;
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok()
@@ -58,8 +58,30 @@ fn measure(directory: &Path) -> Result<()> {
         directory: directory.to_owned(),
         cgroup_root: env::var("LAB_CGROUP").context("LAB_CGROUP is not set: this is not a lab")?,
     };
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?
-        .block_on(story::measure(&place, runs))
+        .build()?;
+    match arguments.as_slice() {
+        ["load"] => runtime.block_on(load_on(&place)),
+        ["load", kubeconfig] => {
+            let api = api::Api::from_kubeconfig(Path::new(kubeconfig))?;
+            runtime.block_on(load::measure(&api, || Ok(None)))
+        }
+        _ => {
+            let runs = arguments
+                .first()
+                .map_or(Ok(5), |runs| runs.parse())
+                .context("RUNS is not a number")?;
+            runtime.block_on(story::measure(&place, runs))
+        }
+    }
+}
+
+/// The load on a server of our own.
+async fn load_on(place: &cluster::Place) -> Result<()> {
+    let (server, _) = place.start("load", None).await?;
+    let pid = server.pid();
+    let outcome = load::measure(&server.api, || weight::resident(pid).map(Some)).await;
+    server.stop_and_reset(&place.plinth)?;
+    outcome
 }
