@@ -53,6 +53,7 @@ pub(crate) fn all() -> Vec<Resource> {
         apps::replicaset::resource(),
         apps::statefulset::resource(),
         autoscaling::horizontalpodautoscaler::resource(),
+        autoscaling::horizontalpodautoscaler::older_resource(),
         batch::cronjob::resource(),
         batch::job::resource(),
         coordination::lease::resource(),

@@ -11,7 +11,10 @@ use crate::resources::object::{ensure, fill, given, int, list, put, text};
 use crate::resources::workload::counts;
 use crate::{meta, table};
 
+mod older;
 mod validation;
+
+pub(crate) use older::resource as older_resource;
 
 /// How full the CPUs shall be when nobody says otherwise, in percent.
 const DEFAULT_UTILIZATION: i64 = 80;
