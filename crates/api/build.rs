@@ -64,6 +64,8 @@ fn description(schema: &Value) -> Option<String> {
 fn add_kinds(generator: &mut SchemaGenerator) {
     types!(
         generator,
+        admissionregistration::MutatingAdmissionPolicy,
+        admissionregistration::MutatingAdmissionPolicyBinding,
         admissionregistration::MutatingWebhookConfiguration,
         admissionregistration::ValidatingAdmissionPolicy,
         admissionregistration::ValidatingAdmissionPolicyBinding,

@@ -140,6 +140,16 @@ impl FieldError {
         Self::new(ErrorKind::Invalid, path, Some(value.into()), detail.into())
     }
 
+    /// A value of the wrong type or form.
+    pub fn type_invalid(path: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+        Self::new(
+            ErrorKind::TypeInvalid,
+            path,
+            Some(value.into()),
+            detail.into(),
+        )
+    }
+
     /// A value outside the given set; `supported` is printed in the order given.
     pub fn not_supported(path: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
         let quoted: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();

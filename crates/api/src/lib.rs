@@ -10,7 +10,9 @@ pub mod meta;
 pub mod names;
 pub mod openapi;
 pub mod patch;
+pub mod pod_resources;
 mod quantity;
+pub mod quota;
 mod resource;
 mod resources;
 mod schema;
@@ -29,7 +31,7 @@ pub use resource::{
     find, find_kind,
 };
 pub use resources::apiextensions::customresourcedefinition;
-pub use resources::scale;
+pub use resources::{SYSTEM_PRIORITY_CLASSES, scale};
 pub use schema::{
     FieldSchema, Gvk, PatchStrategy, Topology, Type, TypeSchema, schema_of, semantically_equal,
 };

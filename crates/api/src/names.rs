@@ -48,6 +48,17 @@ pub fn dns1123_subdomain(name: &str, prefix: bool) -> Vec<String> {
     faults
 }
 
+/// A DNS-1123 subdomain whose first label is `*`.
+pub fn wildcard_dns1123_subdomain(name: &str) -> Vec<String> {
+    let fine = name.strip_prefix("*.").is_some_and(|rest| {
+        name.len() <= SUBDOMAIN_MAX && dns1123_subdomain(rest, false).is_empty()
+    });
+    if fine {
+        return Vec::new();
+    }
+    vec!["a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex used for validation is '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')".to_owned()]
+}
+
 /// A DNS-1123 label: namespaces, containers, StatefulSets.
 pub fn dns1123_label(name: &str, prefix: bool) -> Vec<String> {
     let name = open_end(name, prefix);
@@ -232,6 +243,32 @@ pub fn cidr(text: &str) -> Vec<String> {
         return Vec::new();
     }
     vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".to_owned()]
+}
+
+/// A network in the one form that is written for it: no bits beyond the prefix, no padding.
+pub fn canonical_cidr(text: &str) -> Vec<String> {
+    let faults = cidr(text);
+    let Some((address, prefix)) = text.split_once('/').filter(|_| faults.is_empty()) else {
+        return faults;
+    };
+    let (Ok(address), Ok(bits)) = (address.parse::<std::net::IpAddr>(), prefix.parse::<u32>())
+    else {
+        return faults;
+    };
+    let (width, value) = match address {
+        std::net::IpAddr::V4(v4) => (32, u128::from(u32::from(v4))),
+        std::net::IpAddr::V6(v6) => (128, u128::from(v6)),
+    };
+    let beyond = u128::MAX.checked_shr(128 - (width - bits)).unwrap_or(0);
+    if value & beyond != 0 {
+        return vec!["must not have bits set beyond the prefix length".to_owned()];
+    }
+    let canonical = format!("{address}/{bits}");
+    if canonical == text {
+        Vec::new()
+    } else {
+        vec![format!("must be in canonical form ({canonical:?})")]
+    }
 }
 
 /// A label's value.

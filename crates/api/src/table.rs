@@ -46,6 +46,11 @@ pub fn age(object: &Value, now: Timestamp) -> Value {
     since(&object["metadata"]["creationTimestamp"], now).into()
 }
 
+/// The cell that shows when an object was created.
+pub fn created(object: &Value) -> Value {
+    object["metadata"]["creationTimestamp"].clone()
+}
+
 /// `columnDefinitions` of a kind's Table.
 pub fn columns(resource: &Resource) -> Value {
     resource

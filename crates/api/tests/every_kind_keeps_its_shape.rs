@@ -54,7 +54,10 @@ fn rows_fit_their_columns() {
                 Timestamp::UNIX_EPOCH,
             );
             let cells = row["cells"].as_array().map(Vec::len);
-            assert_eq!(cells, Some(resource.columns.len()), "{}", resource.kind);
+            // Upstream gives addresses one cell that no column is for (kubernetes-behaviour §13.6).
+            let more = usize::from(resource.kind == "IPAddress");
+            let columns = resource.columns.len() + more;
+            assert_eq!(cells, Some(columns), "{}", resource.kind);
         }
     }
 }

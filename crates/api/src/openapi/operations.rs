@@ -23,7 +23,7 @@ pub(super) fn root(group: &str, version: &str) -> String {
 pub(super) fn tag(group: &str, version: &str) -> String {
     let group = short(group);
     if version.is_empty() {
-        group.to_owned()
+        group
     } else {
         format!("{group}_{version}")
     }
@@ -31,15 +31,18 @@ pub(super) fn tag(group: &str, version: &str) -> String {
 
 /// `AppsV1`; without version `Apps`.
 pub(super) fn camel(group: &str, version: &str) -> String {
-    [short(group), version].map(capital).concat()
+    capital(&short(group)) + &capital(version)
 }
 
-fn short(group: &str) -> &str {
+/// `core`, `apps`, `rbacAuthorization`.
+fn short(group: &str) -> String {
     if group.is_empty() {
-        "core"
-    } else {
-        group.split('.').next().unwrap_or(group)
+        return "core".to_owned();
     }
+    let own = group.strip_suffix(".k8s.io").unwrap_or(group);
+    let mut words = own.split('.');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| name + &capital(word))
 }
 
 fn capital(word: &str) -> String {

@@ -46,6 +46,43 @@ pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
             &["OnDelete", "RollingUpdate"]
         }
         ("apps.v1.DeploymentStrategy", "type") => &["Recreate", "RollingUpdate"],
+        (
+            "admissionregistration.v1.MatchResources"
+            | "admissionregistration.v1.MutatingWebhook"
+            | "admissionregistration.v1.ValidatingWebhook",
+            "matchPolicy",
+        ) => &["Equivalent", "Exact"],
+        (
+            "admissionregistration.v1.MutatingAdmissionPolicySpec"
+            | "admissionregistration.v1.MutatingWebhook"
+            | "admissionregistration.v1.ValidatingAdmissionPolicySpec"
+            | "admissionregistration.v1.ValidatingWebhook",
+            "failurePolicy",
+        ) => &["Fail", "Ignore"],
+        (
+            "admissionregistration.v1.MutatingAdmissionPolicySpec"
+            | "admissionregistration.v1.MutatingWebhook",
+            "reinvocationPolicy",
+        ) => &["IfNeeded", "Never"],
+        (
+            "admissionregistration.v1.MutatingWebhook"
+            | "admissionregistration.v1.ValidatingWebhook",
+            "sideEffects",
+        ) => &["None", "NoneOnDryRun", "Some", "Unknown"],
+        ("admissionregistration.v1.Mutation", "patchType") => &["ApplyConfiguration", "JSONPatch"],
+        (
+            "admissionregistration.v1.NamedRuleWithOperations"
+            | "admissionregistration.v1.RuleWithOperations",
+            "operations",
+        ) => &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"],
+        (
+            "admissionregistration.v1.NamedRuleWithOperations"
+            | "admissionregistration.v1.RuleWithOperations",
+            "scope",
+        ) => &["*", "Cluster", "Namespaced"],
+        ("admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec", "validationActions") => {
+            &["Audit", "Deny", "Warn"]
+        }
         ("apps.v1.StatefulSetSpec", "podManagementPolicy") => &["OrderedReady", "Parallel"],
         ("batch.v1.CronJobSpec", "concurrencyPolicy") => &["Allow", "Forbid", "Replace"],
         ("batch.v1.JobSpec", "completionMode") => &["Indexed", "NonIndexed"],
@@ -65,7 +102,9 @@ pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
             | "core.v1.EndpointPort"
             | "core.v1.PortStatus"
             | "core.v1.ServicePort"
-            | "discovery.v1.EndpointPort",
+            | "discovery.v1.EndpointPort"
+            | "networking.v1.IngressPortStatus"
+            | "networking.v1.NetworkPolicyPort",
             "protocol",
         ) => PROTOCOLS,
         ("core.v1.HTTPGetAction", "scheme") => &["HTTP", "HTTPS"],
@@ -112,7 +151,9 @@ pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
         ("core.v1.PodSpec", "dnsPolicy") => {
             &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]
         }
-        ("core.v1.PodSpec", "preemptionPolicy") => &["Never", "PreemptLowerPriority"],
+        ("core.v1.PodSpec" | "scheduling.v1.PriorityClass", "preemptionPolicy") => {
+            &["Never", "PreemptLowerPriority"]
+        }
         ("core.v1.PodSpec", "restartPolicy") => &["Always", "Never", "OnFailure"],
         ("core.v1.PodStatus", "phase") => &["Failed", "Pending", "Running", "Succeeded", "Unknown"],
         ("core.v1.PodStatus", "qosClass") => &["BestEffort", "Burstable", "Guaranteed"],
@@ -144,6 +185,18 @@ pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
         ("policy.v1.PodDisruptionBudgetSpec", "unhealthyPodEvictionPolicy") => {
             &["AlwaysAllow", "IfHealthyBudget"]
         }
+        ("networking.v1.HTTPIngressPath", "pathType") => {
+            &["Exact", "ImplementationSpecific", "Prefix"]
+        }
+        ("networking.v1.NetworkPolicySpec", "policyTypes") => &["Egress", "Ingress"],
+        ("resource.v1.DeviceAllocationConfiguration", "source") => &["FromClaim", "FromClass"],
+        ("resource.v1.DeviceSubRequest" | "resource.v1.ExactDeviceRequest", "allocationMode") => {
+            &["All", "ExactCount"]
+        }
+        ("resource.v1.DeviceTaint" | "resource.v1.DeviceToleration", "effect") => {
+            &["NoExecute", "NoSchedule", "None"]
+        }
+        ("resource.v1.DeviceToleration", "operator") => &["Equal", "Exists"],
         ("storage.v1.StorageClass", "volumeBindingMode") => &["Immediate", "WaitForFirstConsumer"],
         _ => &[],
     }

@@ -1,6 +1,8 @@
 //! The built-in kinds: one file each, plus what several of them share. Knows no storage and no HTTP.
 
 pub(crate) mod apiextensions;
+mod admissionregistration;
+mod apiregistration;
 mod apps;
 mod autoscaling;
 mod batch;
@@ -10,17 +12,26 @@ mod coordination;
 mod core;
 mod difference;
 mod discovery;
+mod flowcontrol;
+mod networking;
+mod node;
 pub(crate) mod object;
 mod pod_template;
 mod policy;
+mod references;
+mod resource;
 mod resource_names;
 pub mod scale;
+mod scheduling;
 mod storage;
 #[cfg(test)]
 mod testing;
 mod webhook_client;
+mod typed;
 mod workload;
 
+pub(crate) use core::pod::qos_class;
+pub use scheduling::priorityclass::SYSTEM_CLASSES as SYSTEM_PRIORITY_CLASSES;
 use serde_json::Value;
 
 use crate::resource::Resource;
@@ -56,10 +67,35 @@ pub(crate) fn all() -> Vec<Resource> {
         autoscaling::horizontalpodautoscaler::older_resource(),
         batch::cronjob::resource(),
         batch::job::resource(),
-        coordination::lease::resource(),
-        discovery::endpointslice::resource(),
+        networking::ingress::resource(),
+        networking::ingressclass::resource(),
+        networking::ipaddress::resource(),
+        networking::networkpolicy::resource(),
+        networking::servicecidr::resource(),
         policy::poddisruptionbudget::resource(),
+        storage::csidriver::resource(),
+        storage::csinode::resource(),
+        storage::csistoragecapacity::resource(),
         storage::storageclass::resource(),
+        storage::volumeattachment::resource(),
+        storage::volumeattributesclass::resource(),
+        admissionregistration::mutatingadmissionpolicy::resource(),
+        admissionregistration::mutatingadmissionpolicybinding::resource(),
+        admissionregistration::mutatingwebhookconfiguration::resource(),
+        admissionregistration::validatingadmissionpolicy::resource(),
+        admissionregistration::validatingadmissionpolicybinding::resource(),
+        admissionregistration::validatingwebhookconfiguration::resource(),
+        scheduling::priorityclass::resource(),
+        coordination::lease::resource(),
+        node::runtimeclass::resource(),
+        discovery::endpointslice::resource(),
+        flowcontrol::flowschema::resource(),
+        flowcontrol::prioritylevelconfiguration::resource(),
+        resource::deviceclass::resource(),
+        resource::resourceclaim::resource(),
+        resource::resourceclaimtemplate::resource(),
+        resource::resourceslice::resource(),
+        apiregistration::apiservice::resource(),
     ]
 }
 

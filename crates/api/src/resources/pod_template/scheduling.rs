@@ -74,7 +74,7 @@ fn pod_term(term: &Value, path: &Path) -> Vec<FieldError> {
 }
 
 /// `spec.tolerations`.
-pub(super) fn validate_tolerations(spec: &Value, path: &Path) -> Vec<FieldError> {
+pub(crate) fn validate_tolerations(spec: &Value, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     for (index, toleration) in list(spec, "tolerations").iter().enumerate() {
         let at = path.child("tolerations").index(index);

@@ -18,6 +18,8 @@ mod resize;
 mod row;
 mod update;
 
+pub(crate) use qos::class as qos_class;
+
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
     Resource {

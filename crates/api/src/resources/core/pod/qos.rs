@@ -6,7 +6,7 @@ use crate::resources::object::{amount_of, list};
 
 /// `Guaranteed` when every container limits cpu and memory to what it requests, `BestEffort` when none asks for any,
 /// else `Burstable`.
-pub(super) fn class(spec: &Value) -> &'static str {
+pub(crate) fn class(spec: &Value) -> &'static str {
     let containers = || {
         ["initContainers", "containers"]
             .into_iter()

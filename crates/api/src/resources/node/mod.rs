@@ -1,0 +1,3 @@
+//! The kinds of this API group, one file each.
+
+pub(crate) mod runtimeclass;
