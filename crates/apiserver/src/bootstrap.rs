@@ -1,6 +1,10 @@
-//! The objects every cluster has: the system's namespaces, and the API's own Service with its endpoints.
+//! The objects every cluster has: the system's namespaces and priorities, what is served and how requests flow, and
+//! the API's own Service with its endpoints.
 
-use plinth_api::Status;
+mod api_services;
+mod flow_control;
+
+use plinth_api::{SYSTEM_PRIORITY_CLASSES, Status};
 use serde_json::{Value, json};
 
 use crate::kind::Kind;
@@ -14,6 +18,16 @@ pub(crate) async fn run(core: &Core) -> Result<(), StartError> {
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         ensure(core, "", "namespaces", namespace, &[]).await?;
     }
+    for (name, value, description) in SYSTEM_PRIORITY_CLASSES {
+        let class = json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+                           "metadata": {"name": name}, "value": value, "description": description});
+        ensure(core, "scheduling.k8s.io", "priorityclasses", class, &[]).await?;
+    }
+    let range = json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+                       "metadata": {"name": "kubernetes"}, "spec": {"cidrs": [core.allocation.range()]}});
+    ensure(core, "networking.k8s.io", "servicecidrs", range, &[]).await?;
+    api_services::run(core).await?;
+    flow_control::run(core).await?;
     let (address, port) = (core.advertise.0.to_string(), core.advertise.1);
     let service = json!({
         "apiVersion": "v1", "kind": "Service",

@@ -1,5 +1,6 @@
 //! What this server serves, told to clients: one list at a time, or everything at once (K-20).
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -8,19 +9,8 @@ use plinth_api::{Resource, Subresource, prefer_version};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::groups::priority;
 use crate::kind::{Kind, Kinds};
-
-/// Groups in the order clients prefer them: upstream's.
-const ORDER: &[&str] = &[
-    "",
-    "apps",
-    "autoscaling",
-    "batch",
-    "policy",
-    "storage.k8s.io",
-    "coordination.k8s.io",
-    "discovery.k8s.io",
-];
 
 fn groups(kinds: &Kinds) -> Vec<&'static str> {
     let mut groups: Vec<&'static str> = Vec::new();
@@ -29,15 +19,7 @@ fn groups(kinds: &Kinds) -> Vec<&'static str> {
             groups.push(kind.resource.group);
         }
     }
-    groups.sort_by_key(|group| {
-        (
-            ORDER
-                .iter()
-                .position(|known| known == group)
-                .unwrap_or(usize::MAX),
-            *group,
-        )
-    });
+    groups.sort_by_key(|group| (Reverse(priority(group)), *group));
     groups
 }
 

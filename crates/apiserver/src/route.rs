@@ -12,6 +12,8 @@ pub(crate) enum Target {
     Index,
     /// `/livez`, `/readyz`, `/healthz`, or one check of them.
     Health { check: Option<String> },
+    /// `/metrics`.
+    Metrics,
     /// `/version`.
     Version,
     /// `/openapi/v2`.
@@ -72,9 +74,10 @@ pub(crate) fn route(kinds: &Kinds, path: &str) -> Target {
     match parts.as_slice() {
         [""] => Target::Index,
         ["healthz" | "livez" | "readyz"] => Target::Health { check: None },
-        ["healthz" | "livez" | "readyz", check] => Target::Health {
-            check: Some((*check).to_owned()),
+        ["healthz" | "livez" | "readyz", check @ ..] => Target::Health {
+            check: Some(check.join("/")),
         },
+        ["metrics"] => Target::Metrics,
         ["version"] => Target::Version,
         ["openapi", "v2"] => Target::OpenApiV2,
         ["openapi", "v3"] => Target::OpenApiV3Index,

@@ -26,7 +26,9 @@ use crate::http::body::ResponseBody;
 use crate::http::{answer, body, media};
 use crate::identity::{UserInfo, authorize};
 use crate::kind::{Kinds, NoSchema, split_key};
+use crate::metrics::{self, InFlight, Metrics};
 use crate::node_proxy::NodeClientTls;
+use crate::quota::{self, Quotas};
 use crate::route::route;
 
 /// What a server is made of.
@@ -77,6 +79,8 @@ pub(crate) struct Core {
     pub(crate) allocation: Allocation,
     pub(crate) advertise: (IpAddr, u16),
     pub(crate) node_client: NodeClientTls,
+    pub(crate) quotas: Arc<Quotas>,
+    pub(crate) metrics: Metrics,
     /// Cancelled when the server stops: watches end.
     pub(crate) shutdown: CancellationToken,
 }
@@ -114,10 +118,13 @@ impl ApiServer {
         let kinds = Arc::new(Kinds::new()?);
         let clock = Arc::new(Clock::default());
         let allocation = Allocation::new(&config.service_cidr)?;
-        load(&config.store, &kinds, &clock, &allocation)?;
-        let (observed, time) = (kinds.clone(), clock.clone());
+        let quotas = Arc::new(Quotas::default());
+        load(&config.store, &kinds, &clock, &allocation, &quotas)?;
+        let (observed, time, counted) = (kinds.clone(), clock.clone(), quotas.clone());
         config.store.observe(Box::new(move |events| {
-            cache::observe(&observed, &time, events);
+            cache::observe(&observed, &time, events, |kind, before, now, deleted| {
+                counted.observe(kind, before, now, deleted);
+            });
         }));
         let core = Arc::new(Core {
             kinds,
@@ -126,10 +133,13 @@ impl ApiServer {
             allocation,
             advertise: config.advertise,
             node_client: config.node_client,
+            quotas,
+            metrics: Metrics::default(),
             shutdown: CancellationToken::new(),
         });
         bootstrap::run(&core).await?;
         let definitions = tokio::spawn(definitions::follow(core.clone()));
+        tokio::spawn(quota::count(core.clone()));
         Ok(Self {
             core,
             _definitions: Arc::new(AbortOnDropHandle::new(definitions)),
@@ -160,6 +170,7 @@ fn load(
     kinds: &Kinds,
     clock: &Clock,
     allocation: &Allocation,
+    quotas: &Quotas,
 ) -> Result<(), StoreError> {
     let mut definitions: Vec<Value> = Vec::new();
     // Objects whose definition comes later in the store.
@@ -182,6 +193,9 @@ fn load(
             && let Ok(service) = serde_json::from_slice(&bytes)
         {
             allocation.load(&service);
+        }
+        if storage == "resourcequotas" {
+            quotas.load(namespace);
         }
         let header = Arc::new(Header::parse(kind.resource, namespace, name, &bytes));
         kind.cache.load(Arc::new(Object {
@@ -254,13 +268,15 @@ impl Core {
     {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
-        let mut response = match self.answer(caller, &parts, body).await {
+        let mut counted = self.metrics.begin();
+        let mut response = match self.answer(caller, &parts, body, &mut counted).await {
             Ok(response) => response,
             Err(status) => answer::status(&status, media::syntax_of_errors(&parts.headers)),
         };
         if matches!(caller, Caller::Remote(_)) {
             response = answer::compress(&parts.headers, response).await;
         }
+        counted.answered(response.status().as_u16(), started.elapsed());
         tracing::debug!(
             user = caller.name(), method = %parts.method, uri = %parts.uri, code = response.status().as_u16(),
             micros = started.elapsed().as_micros(), "request"
@@ -273,6 +289,7 @@ impl Core {
         caller: &Caller,
         parts: &Parts,
         body: B,
+        counted: &mut InFlight<'_>,
     ) -> Result<Response<ResponseBody>, Status>
     where
         B: Body + Send,
@@ -280,8 +297,9 @@ impl Core {
         B::Error: std::fmt::Display,
     {
         let target = route(&self.kinds, parts.uri.path());
+        let verb = crate::dispatch::verb(&parts.method, &target, parts.uri.query());
+        counted.is(metrics::Request::of(verb, &target, parts));
         if let Caller::Remote(user) = caller {
-            let verb = crate::dispatch::verb(&parts.method, &target, parts.uri.query());
             authorize(user.as_ref(), verb, parts.uri.path(), &target)?;
         }
         let writes = matches!(

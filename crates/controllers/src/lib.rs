@@ -4,8 +4,10 @@
 //! Every controller is a folder with a `spawn(&Context, &mut JoinSet<()>)`, a pure plan and a thin act.
 //! To add one: its module and its line in [`run`].
 
+mod api_services;
 mod endpoints;
 mod endpointslice;
+mod flow_schemas;
 mod garbage_collector;
 mod history;
 mod kinds;
@@ -15,6 +17,7 @@ mod node_lifecycle;
 mod pod_gc;
 mod protection;
 mod root_ca;
+mod service_ranges;
 mod serviceaccount;
 mod statefulset;
 mod taint_eviction;
@@ -82,6 +85,9 @@ pub async fn run(context: Context) {
     pod_gc::spawn(&context, &mut tasks);
     node_lifecycle::spawn(&context, &mut tasks);
     taint_eviction::spawn(&context, &mut tasks);
+    service_ranges::spawn(&context, &mut tasks);
+    flow_schemas::spawn(&context, &mut tasks);
+    api_services::spawn(&context, &mut tasks);
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended
             && error.is_panic()

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -119,6 +119,17 @@ impl Store {
     /// The newest revision that observers have seen.
     pub fn revision(&self) -> Revision {
         Revision(self.shared.revision.load(Ordering::Acquire))
+    }
+
+    /// Whether writes are taken: until the store is closed or its writer thread has ended.
+    pub fn is_open(&self) -> bool {
+        let open = match self.shared.log.try_lock() {
+            Ok(log) => log.is_some(),
+            // Somebody is writing right now.
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Poisoned(log)) => log.into_inner().is_some(),
+        };
+        open && !self.commands.is_closed()
     }
 
     /// Removes all dead history and gives the space back to the file system. Blocks the caller and all writers.

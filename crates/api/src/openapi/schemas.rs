@@ -249,7 +249,8 @@ fn property(holder: &str, field: &FieldSchema, text: Option<&str>, dialect: Dial
     }
     match field.topology {
         Topology::Undeclared => {}
-        Topology::Atomic if matches!(field.ty, Type::List(_)) => {
+        // Bytes are a list to upstream.
+        Topology::Atomic if matches!(field.ty, Type::List(_) | Type::Bytes) => {
             schema["x-kubernetes-list-type"] = json!("atomic");
         }
         Topology::Atomic => schema["x-kubernetes-map-type"] = json!("atomic"),

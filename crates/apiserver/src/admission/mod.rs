@@ -1,10 +1,16 @@
-//! What the cluster as a whole has to say about an object before its kind judges it: one file per plugin, run in
-//! this order. Plugins see the caches, never the store.
+//! What the cluster as a whole has to say about an object: one file per plugin, run in this order. Before its kind
+//! judges an object, plugins may change it; after, they may only refuse it. Plugins see the caches, never the store.
 
+mod claim_resize;
+mod default_ingress_class;
 mod default_storage_class;
 mod default_tolerations;
+mod limit_ranger;
 mod namespace_lifecycle;
+mod node_taint;
+mod pod_security;
 mod priority;
+mod runtime_class;
 mod service_account;
 mod storage_protection;
 
@@ -33,26 +39,76 @@ pub(crate) fn admit(
         return Ok(());
     }
     namespace_lifecycle::admit(core, kind, object)?;
-    if !kind.resource.group.is_empty() {
-        return Ok(());
-    }
-    match kind.resource.plural {
+    match kind.storage.as_str() {
         "pods" => {
-            priority::admit(kind, object)?;
-            default_tolerations::admit(object);
+            limit_ranger::admit(core, object)?;
             service_account::admit(core, kind, object)?;
+            priority::admit(core, kind, object)?;
+            default_tolerations::admit(object);
+            runtime_class::admit(core, kind, object)?;
         }
+        "nodes" => node_taint::admit(object),
         "persistentvolumeclaims" => {
-            storage_protection::admit_claim(object);
             default_storage_class::admit(core, object)?;
+            storage_protection::admit_claim(object);
         }
         "persistentvolumes" => storage_protection::admit_volume(object),
+        "volumeattributesclasses.storage.k8s.io" => storage_protection::admit_class(object),
+        "ingresses.networking.k8s.io" => default_ingress_class::admit(core, object)?,
         _ => {}
     }
     Ok(())
 }
 
+/// Lets plugins refuse what is about to be kept. Returns texts for `Warning` headers.
+pub(crate) fn review(
+    core: &Core,
+    kind: &Kind,
+    object: &Value,
+    old: Option<&Value>,
+) -> Result<Vec<String>, Status> {
+    match (kind.storage.as_str(), old) {
+        ("pods", None) => limit_ranger::review(core, kind, object)?,
+        ("persistentvolumeclaims", old) => {
+            limit_ranger::review(core, kind, object)?;
+            if let Some(old) = old {
+                claim_resize::review(core, kind, object, old)?;
+            }
+        }
+        ("priorityclasses.scheduling.k8s.io", _) => priority::review_class(core, kind, object)?,
+        _ => {}
+    }
+    pod_security::review(core, kind, object, old)
+}
+
 /// Lets plugins refuse a deletion.
 pub(crate) fn admit_delete(kind: &Kind, name: &str) -> Result<(), Status> {
+    if kind.storage == "priorityclasses.scheduling.k8s.io" {
+        priority::admit_delete(kind, name)?;
+    }
     namespace_lifecycle::admit_delete(kind, name)
+}
+
+/// All objects of a kind of the core group in a namespace.
+pub(crate) fn objects_in(core: &Core, plural: &str, namespace: &str) -> Result<Vec<Value>, Status> {
+    let Some(kind) = core.kinds.core(plural) else {
+        return Ok(Vec::new());
+    };
+    let snapshot = kind.cache.snapshot(&core.clock);
+    let objects = snapshot.tree.iter(Some(namespace), None);
+    objects
+        .map(|object| serde_json::from_slice(&object.bytes).map_err(Status::internal))
+        .collect()
+}
+
+/// All objects of a cluster-wide kind.
+fn objects_of(core: &Core, group: &str, plural: &str) -> Result<Vec<Value>, Status> {
+    let Some(kind) = core.kinds.find(group, "v1", plural) else {
+        return Ok(Vec::new());
+    };
+    let snapshot = kind.cache.snapshot(&core.clock);
+    let objects = snapshot.tree.iter(None, None);
+    objects
+        .map(|object| serde_json::from_slice(&object.bytes).map_err(Status::internal))
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! Claims and volumes get finalizers that keep them while they are in use (V-22, V-23).
+//! Claims, volumes and their classes get finalizers that keep them while they are in use (V-22, V-23).
 
 use serde_json::{Value, json};
 
@@ -8,6 +8,10 @@ pub(super) fn admit_claim(claim: &mut Value) {
 
 pub(super) fn admit_volume(volume: &mut Value) {
     protect(volume, "kubernetes.io/pv-protection");
+}
+
+pub(super) fn admit_class(class: &mut Value) {
+    protect(class, "kubernetes.io/vac-protection");
 }
 
 fn protect(object: &mut Value, finalizer: &str) {

@@ -44,6 +44,12 @@ impl ClusterIps {
         Ipv4Addr::from(self.first + 1)
     }
 
+    /// The range in CIDR notation.
+    pub(crate) fn range(&self) -> String {
+        let bits = 32 - self.size.trailing_zeros();
+        format!("{}/{bits}", Ipv4Addr::from(self.first))
+    }
+
     /// Takes note of the address of a Service that was there before this process.
     pub(super) fn load(&self, service: &Value) {
         if let Some(address) = address_of(service) {

@@ -66,6 +66,11 @@ impl Allocation {
         self.0.addresses.api_server()
     }
 
+    /// The service range in CIDR notation.
+    pub(crate) fn range(&self) -> String {
+        self.0.addresses.range()
+    }
+
     /// Takes note of a Service that was there before this process.
     pub(crate) fn load(&self, service: &Value) {
         self.0.addresses.load(service);

@@ -16,7 +16,7 @@ pub(crate) use feed::{Batch, Change};
 pub(crate) use object::{Header, Object, Selection};
 pub(crate) use tree::Tree;
 
-use crate::kind::{Kinds, split_key};
+use crate::kind::{Kind, Kinds, split_key};
 
 /// Changes a kind remembers at most. A watcher further behind gets 410 and relists.
 const RING_LENGTH: usize = 4096;
@@ -160,8 +160,9 @@ impl KindCache {
         Ok(Snapshot { tree, revision })
     }
 
-    fn apply(&self, revision: u64, kind: EventKind, object: Object) {
-        let position = {
+    /// Takes in a change; returns the state before it.
+    fn apply(&self, revision: u64, kind: EventKind, object: Object) -> Option<Arc<Object>> {
+        let (position, before) = {
             let mut state = self.lock();
             let object = Arc::new(object);
             let previous = state
@@ -174,6 +175,7 @@ impl KindCache {
                     .remove(&object.header.namespace, &object.header.name),
                 EventKind::Created | EventKind::Updated => state.tree.insert(object.clone()),
             }
+            let before = previous.clone();
             state.last = revision;
             state.ring_bytes += object.bytes.len();
             state.ring.push_back(Arc::new(Change {
@@ -192,14 +194,20 @@ impl KindCache {
                 state.floor = gone.revision;
                 state.first += 1;
             }
-            state.first + state.ring.len() as u64
+            (state.first + state.ring.len() as u64, before)
         };
         self.signal.send_replace(position);
+        before
     }
 }
 
-/// Takes a batch of the store's events into the caches; runs in the store's writer thread.
-pub(crate) fn observe(kinds: &Kinds, clock: &Clock, events: &[Event]) {
+/// Takes a batch of the store's events into the caches and has each noted; runs in the store's writer thread.
+pub(crate) fn observe(
+    kinds: &Kinds,
+    clock: &Clock,
+    events: &[Event],
+    mut note: impl FnMut(&Kind, Option<&Header>, &Header, bool),
+) {
     let _steady = kinds.steady();
     for event in events {
         let Some((storage, namespace, name)) = split_key(&event.key) else {
@@ -222,7 +230,10 @@ pub(crate) fn observe(kinds: &Kinds, clock: &Clock, events: &[Event]) {
             revision: event.revision.0,
             bytes: event.value.clone(),
         };
-        kind.cache.apply(event.revision.0, event.kind, object);
+        let now = object.header.clone();
+        let before = kind.cache.apply(event.revision.0, event.kind, object);
+        let before = before.as_ref().map(|before| &*before.header);
+        note(&kind, before, &now, event.kind == EventKind::Deleted);
     }
     if let Some(newest) = events.last() {
         clock.0.store(newest.revision.0, Ordering::Release);

@@ -46,7 +46,8 @@ impl Header {
         }
     }
 
-    fn field(&self, field: &str) -> Option<&str> {
+    /// A selectable field.
+    pub(crate) fn field(&self, field: &str) -> Option<&str> {
         match field {
             "metadata.name" => Some(&self.name),
             "metadata.namespace" => Some(&self.namespace),

@@ -13,6 +13,7 @@ use plinth_api::{Resource, Status, openapi};
 use serde_json::json;
 
 use crate::discovery;
+use crate::groups::REGISTRATION;
 use crate::http::answer;
 use crate::http::body::ResponseBody;
 use crate::http::media::{self, Accept, Discovery, OpenApiV2};
@@ -106,6 +107,9 @@ impl Core {
             Target::Health { check } => Ok(self.health(parts.uri.path(), check.as_deref(), &query)),
             Target::CoreVersions { exact } => discover(exact, true),
             Target::Groups { exact } => discover(exact, false),
+            Target::NoPage | Target::NoResource if self.is_elsewhere(parts.uri.path()) => Ok(
+                answer::text(StatusCode::SERVICE_UNAVAILABLE, "service unavailable\n"),
+            ),
             Target::NoPage => Ok(answer::text(StatusCode::NOT_FOUND, "404 page not found\n")),
             Target::NoResource => Err(Status::no_such_path()),
             Target::Resource(path) => {
@@ -120,6 +124,7 @@ impl Core {
             }
             _ if !reads => Err(Status::method_not_allowed()),
             Target::Index => Ok(answer::value(StatusCode::OK, Accept::JSON, &self.index())),
+            Target::Metrics => Ok(self.metrics_page()),
             Target::Version => {
                 media::json_only(headers)?;
                 Ok(answer::value(
@@ -168,6 +173,21 @@ impl Core {
         }
     }
 
+    /// Whether another server is said to answer for a path. Requests are not forwarded to it.
+    fn is_elsewhere(&self, path: &str) -> bool {
+        let mut parts = path.trim_start_matches('/').split('/');
+        let (Some("apis"), Some(group), Some(version)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return false;
+        };
+        let services = self.kinds.find(REGISTRATION, "v1", "apiservices");
+        let name = format!("{version}.{group}");
+        services
+            .and_then(|services| services.cache.get("", &name))
+            .and_then(|found| serde_json::from_slice(&found.bytes).ok())
+            .is_some_and(|service: serde_json::Value| service["spec"]["service"].is_object())
+    }
+
     fn index(&self) -> serde_json::Value {
         let mut paths: Vec<String> = [
             "/api",
@@ -175,6 +195,7 @@ impl Core {
             "/apis",
             "/healthz",
             "/livez",
+            "/metrics",
             "/openapi/v2",
             "/openapi/v3",
             "/readyz",
@@ -193,35 +214,6 @@ impl Core {
         paths.sort();
         paths.dedup();
         json!({"paths": paths})
-    }
-
-    fn health(&self, path: &str, check: Option<&str>, query: &Query) -> Response<ResponseBody> {
-        let endpoint = path.trim_matches('/').split('/').next().unwrap_or_default();
-        let stopping = self.shutdown.is_cancelled() && endpoint == "readyz";
-        match check {
-            None => {}
-            Some("ping" | "store") => return answer::text(StatusCode::OK, "ok"),
-            Some("shutdown") if endpoint == "readyz" && !stopping => {
-                return answer::text(StatusCode::OK, "ok");
-            }
-            Some(_) => return answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
-        }
-        if stopping {
-            let text = "[+]ping ok\n[+]store ok\n[-]shutdown failed: the server is stopping\nreadyz check failed\n";
-            return answer::text(StatusCode::INTERNAL_SERVER_ERROR, text);
-        }
-        if query.get("verbose").is_none() {
-            return answer::text(StatusCode::OK, "ok");
-        }
-        let shutdown = if endpoint == "readyz" {
-            "[+]shutdown ok\n"
-        } else {
-            ""
-        };
-        answer::text(
-            StatusCode::OK,
-            format!("[+]ping ok\n[+]store ok\n{shutdown}{endpoint} check passed\n"),
-        )
     }
 }
 

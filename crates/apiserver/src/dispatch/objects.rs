@@ -12,6 +12,7 @@ use super::{Answer, watches};
 use crate::http::answer;
 use crate::http::body::ResponseBody;
 use crate::http::media::{self, Accept};
+use crate::metrics;
 use crate::query::{ListOptions, Query, WriteOptions};
 use crate::read::{self, WatchContext};
 use crate::route::ResourcePath;
@@ -105,7 +106,13 @@ impl Core {
         let accept = media::accepted_for_watch(&parts.headers)?;
         let selection = read::selection(path, query)?;
         let options = ListOptions::parse(query, true)?;
-        let context = WatchContext { core: self.clone() };
+        let context = WatchContext {
+            core: self.clone(),
+            events: self.metrics.watch_events(path.kind.resource),
+            _open: self
+                .metrics
+                .open(metrics::Request::of_path("watch", path, parts)),
+        };
         read::watch(&path.kind, selection, &options, accept, query, context)
     }
 

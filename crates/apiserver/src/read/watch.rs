@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use crate::http::answer;
 use crate::http::body::{ResponseBody, StreamError};
 use crate::http::media::{Accept, Form};
 use crate::kind::Kind;
+use crate::metrics::Open;
 use crate::query::{ListOptions, Query, revision};
 use crate::server::Core;
 
@@ -37,6 +39,10 @@ const LIFE: Duration = Duration::from_mins(30);
 pub(crate) struct WatchContext {
     /// Its clock, its conversions, and the sign that it stops.
     pub(crate) core: Arc<Core>,
+    /// Counts the events that are sent.
+    pub(crate) events: Arc<AtomicU64>,
+    /// Counts the watch as open.
+    pub(crate) _open: Open,
 }
 
 /// Starts a watch.
@@ -229,6 +235,7 @@ impl Watcher {
     async fn initial_event(&mut self, object: Arc<Object>) {
         match self.kind.form(&self.context.core, object).await {
             Ok(object) if self.selection.matches_form(&object.header) => {
+                self.context.events.fetch_add(1, Ordering::Relaxed);
                 self.writer.write(&mut self.lines, "ADDED", &object.bytes);
             }
             Ok(_) => {}
@@ -276,6 +283,7 @@ impl Watcher {
                 ("DELETED", bytes)
             }
         };
+        self.context.events.fetch_add(1, Ordering::Relaxed);
         self.writer.write(&mut self.lines, event, &bytes);
         self.told = change.revision;
     }

@@ -105,7 +105,9 @@ impl Core {
             });
         }
         let reserved = self.allocation.assign(resource, &mut object, None)?;
-        let warnings = resource.strategy.warnings(&object, None);
+        let mut warnings = resource.strategy.warnings(&object, None);
+        warnings.extend(admission::review(self, kind, &object, None)?);
+        let charge = self.charge(kind, &object, None, dry_run).await?;
         let namespace = meta_text(&object, "namespace");
 
         if dry_run {
@@ -122,6 +124,7 @@ impl Core {
         match self.put(kind, &object, Expect::Absent).await {
             Ok(bytes) => {
                 reserved.keep();
+                charge.keep();
                 Ok(Written {
                     bytes,
                     warnings,

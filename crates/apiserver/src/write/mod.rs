@@ -105,7 +105,16 @@ impl Core {
             change: change(stored.layout.payload(&object)),
             attachment: Some(Attachment(Arc::new(header))),
         };
-        match self.store.commit(write).await {
+        let operation = match (&write.change, &write.expect) {
+            (Change::Delete(_), _) => "delete",
+            (Change::Put(_), Expect::Absent) => "create",
+            (Change::Put(_), _) => "update",
+        };
+        let started = std::time::Instant::now();
+        let committed = self.store.commit(write).await;
+        self.metrics
+            .stored(operation, kind.resource, started.elapsed());
+        match committed {
             Ok(event) => kind
                 .form_of_bytes(self, event.value, event.revision.0)
                 .await

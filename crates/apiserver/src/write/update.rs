@@ -16,6 +16,7 @@ use crate::allocation::{Allocation, Reservation};
 use crate::http::media;
 use crate::kind::Kind;
 use crate::query::revision;
+use crate::quota::Charge;
 use crate::read::plain_error;
 use crate::server::Core;
 
@@ -153,6 +154,7 @@ impl Core {
             let reserved = self.prepare(kind, part, &mut new, &old)?;
             if part == Part::Main {
                 warnings.extend(resource.strategy.warnings(&new, Some(&old)));
+                warnings.extend(admission::review(self, kind, &new, Some(&old))?);
             }
             if is_finished(kind, &new) {
                 // The last finalizer is gone: the object goes too (L-34), and the answer shows it as it was last.
@@ -193,12 +195,17 @@ impl Core {
                     created: false,
                 });
             }
+            let charge = match part {
+                Part::Main => Box::pin(self.charge(kind, &new, Some(&old), false)).await?,
+                _ => Charge::default(),
+            };
             match self
                 .put(kind, &new, Expect::At(Revision(live.revision)))
                 .await
             {
                 Ok(bytes) => {
                     reserved.keep();
+                    charge.keep();
                     self.allocation.replaced(resource, &old, &new);
                     return Ok(Written {
                         bytes,

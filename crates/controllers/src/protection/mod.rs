@@ -1,5 +1,5 @@
-//! Keeps claims that pods use, and volumes that are bound, from vanishing. Decides only about its two
-//! finalizers.
+//! Keeps claims that pods use, volumes that are bound, and classes that these have from vanishing. Decides
+//! only about its finalizers.
 
 mod plan;
 #[cfg(test)]
@@ -7,7 +7,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::{
+    core::v1::{PersistentVolume, PersistentVolumeClaim, Pod},
+    storage::v1::VolumeAttributesClass,
+};
 use kube::{
     Api, ResourceExt,
     api::{ListParams, PostParams},
@@ -28,6 +31,7 @@ const WORKERS: usize = 2;
 enum Key {
     Claim(String, String),
     Volume(String),
+    Class(String),
 }
 
 struct Protection {
@@ -35,6 +39,7 @@ struct Protection {
     claims: Informer<PersistentVolumeClaim>,
     volumes: Informer<PersistentVolume>,
     pods: Informer<Pod>,
+    classes: Informer<VolumeAttributesClass>,
 }
 
 /// Starts the controller.
@@ -44,6 +49,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         claims: cx.informers.of(),
         volumes: cx.informers.of(),
         pods: cx.informers.of(),
+        classes: cx.informers.of(),
     });
     let queue = WorkQueue::new();
     protection.subscribe(&queue);
@@ -52,6 +58,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         protection.claims.synced().await;
         protection.volumes.synced().await;
         protection.pods.synced().await;
+        protection.classes.synced().await;
         run_workers(queue, WORKERS, shutdown, move |key| {
             let protection = Arc::clone(&protection);
             async move { protection.reconcile(key).await }
@@ -60,16 +67,33 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
     });
 }
 
+/// Has another look at classes that wait for their last user.
+fn add_going(to: &WorkQueue<Key>, classes: &Informer<VolumeAttributesClass>) {
+    for class in classes
+        .list()
+        .iter()
+        .filter(|class| is_terminating(&***class))
+    {
+        to.add(Key::Class(class.name_any()));
+    }
+}
+
 impl Protection {
     fn subscribe(&self, queue: &WorkQueue<Key>) {
-        let to = queue.clone();
+        let (to, classes) = (queue.clone(), self.classes.clone());
         self.claims.on_change(move |change| {
             let (namespace, name) = name_of(&**change.latest());
             to.add(Key::Claim(namespace, name));
+            add_going(&to, &classes);
+        });
+        let (to, classes) = (queue.clone(), self.classes.clone());
+        self.volumes.on_change(move |change| {
+            to.add(Key::Volume(change.latest().name_any()));
+            add_going(&to, &classes);
         });
         let to = queue.clone();
-        self.volumes
-            .on_change(move |change| to.add(Key::Volume(change.latest().name_any())));
+        self.classes
+            .on_change(move |change| to.add(Key::Class(change.latest().name_any())));
         let (to, claims) = (queue.clone(), self.claims.clone());
         self.pods.on_change(move |change| {
             let pod = change.latest();
@@ -110,6 +134,17 @@ impl Protection {
                 let claims: Api<PersistentVolumeClaim> =
                     Api::namespaced(self.client.clone(), &namespace);
                 unless_outrun(claims.replace(&name, &post, &changed).await)?;
+            }
+            Key::Class(name) => {
+                let (claims, volumes) = (self.claims.list(), self.volumes.list());
+                let class = self.classes.get(None, &name);
+                let Some(changed) =
+                    class.and_then(|class| plan::plan_class(&class, &claims, &volumes))
+                else {
+                    return Ok(());
+                };
+                let classes: Api<VolumeAttributesClass> = Api::all(self.client.clone());
+                unless_outrun(classes.replace(&name, &post, &changed).await)?;
             }
             Key::Volume(name) => {
                 let Some(changed) = self

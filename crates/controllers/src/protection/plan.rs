@@ -1,8 +1,11 @@
-//! Decides whether a claim or volume in deletion may go. Pure. (V-22, V-23)
+//! Decides whether a claim, volume or class in deletion may go. Pure. (V-22, V-23)
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::{
+    core::v1::{PersistentVolume, PersistentVolumeClaim, Pod},
+    storage::v1::VolumeAttributesClass,
+};
 use kube::{Resource, ResourceExt};
 
 use crate::{
@@ -15,6 +18,9 @@ use crate::{
 pub(crate) const CLAIM_FINALIZER: &str = "kubernetes.io/pvc-protection";
 /// Keeps a volume while it is bound.
 pub(crate) const VOLUME_FINALIZER: &str = "kubernetes.io/pv-protection";
+
+/// Keeps a class of volume attributes while claims or volumes have it.
+const CLASS_FINALIZER: &str = "kubernetes.io/vac-protection";
 
 /// The object as it should be; `None` when it is.
 pub(crate) fn plan_claim(
@@ -29,6 +35,26 @@ pub(crate) fn plan_claim(
 /// The object as it should be; `None` when it is.
 pub(crate) fn plan_volume(volume: &PersistentVolume) -> Option<PersistentVolume> {
     plan(volume, VOLUME_FINALIZER, || volume_phase(volume) == "Bound")
+}
+
+/// The object as it should be; `None` when it is.
+pub(crate) fn plan_class(
+    class: &VolumeAttributesClass,
+    claims: &[Arc<PersistentVolumeClaim>],
+    volumes: &[Arc<PersistentVolume>],
+) -> Option<VolumeAttributesClass> {
+    let name = class.name_any();
+    let is = |named: &Option<String>| named.as_ref() == Some(&name);
+    plan(class, CLASS_FINALIZER, || {
+        claims.iter().any(|claim| {
+            let (spec, status) = (claim.spec.as_ref(), claim.status.as_ref());
+            spec.is_some_and(|spec| is(&spec.volume_attributes_class_name))
+                || status.is_some_and(|status| is(&status.current_volume_attributes_class_name))
+        }) || volumes.iter().any(|volume| {
+            let spec = volume.spec.as_ref();
+            spec.is_some_and(|spec| is(&spec.volume_attributes_class_name))
+        })
+    })
 }
 
 fn plan<K: Resource + Clone>(

@@ -82,3 +82,17 @@ fn a_bound_volume_stays() {
         );
     }
 }
+
+#[test]
+fn a_class_stays_while_a_claim_or_volume_has_it() {
+    let class = object(
+        "{metadata: {name: gold, deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [kubernetes.io/vac-protection]}, \
+         driverName: d}",
+    );
+    let claim = Arc::new(object(
+        "{metadata: {name: c, namespace: n}, spec: {volumeAttributesClassName: gold}}",
+    ));
+    assert!(plan_class(&class, &[claim], &[]).is_none());
+    let freed = plan_class(&class, &[], &[]).expect("freed");
+    assert!(freed.finalizers().is_empty());
+}

@@ -59,6 +59,10 @@ impl Strategy for Rules {
     fn validate_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
         self.validate(new)
     }
+
+    fn shown_when_deleted(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

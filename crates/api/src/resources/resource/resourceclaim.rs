@@ -120,6 +120,10 @@ impl Strategy for Rules {
             table::age(object, now),
         ]
     }
+
+    fn shown_when_deleted(&self) -> bool {
+        true
+    }
 }
 
 fn user(user: &Value, path: &Path) -> Vec<FieldError> {

@@ -61,6 +61,10 @@ impl Strategy for Rules {
         errors.extend(self.validate(new));
         errors
     }
+
+    fn shown_when_deleted(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

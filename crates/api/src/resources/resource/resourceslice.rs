@@ -80,6 +80,10 @@ impl Strategy for Rules {
             ("spec.driver", text(spec, "driver").to_owned()),
         ]
     }
+
+    fn shown_when_deleted(&self) -> bool {
+        true
+    }
 }
 
 fn spec(spec: &Value, old: Option<&Value>) -> Vec<FieldError> {

@@ -140,6 +140,10 @@ impl Strategy for Rules {
             table::age(object, now),
         ]
     }
+
+    fn shown_when_deleted(&self) -> bool {
+        true
+    }
 }
 
 fn tokens(spec: &Value, path: &Path) -> Vec<FieldError> {

@@ -92,6 +92,10 @@ impl Strategy for Rules {
             table::age(object, now),
         ]
     }
+
+    fn shown_when_deleted(&self) -> bool {
+        true
+    }
 }
 
 fn body(object: &Value) -> Vec<FieldError> {

@@ -68,6 +68,10 @@ impl Strategy for Rules {
             table::age(object, now),
         ]
     }
+
+    fn shown_when_deleted(&self) -> bool {
+        true
+    }
 }
 
 fn parameters(parameters: &Value, at: &Path) -> Vec<FieldError> {
