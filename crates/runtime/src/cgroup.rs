@@ -123,6 +123,19 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Moves this process into `group` wherever it exists; makes nothing, so that a group that is being removed stays
+    /// removed.
+    pub(crate) fn enter(&self, group: &str) -> io::Result<()> {
+        let mut entered = Err(io::ErrorKind::NotFound.into());
+        for hierarchy in &self.hierarchies {
+            match fs::write(directory(hierarchy, group).join("cgroup.procs"), "0") {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => entered = Ok(other?),
+            }
+        }
+        entered
+    }
+
     fn make(&self, hierarchy: &Hierarchy, group: &str) -> io::Result<()> {
         let available = if hierarchy.unified && self.is_unified() {
             fs::read_to_string(hierarchy.mount_point.join("cgroup.controllers"))?

@@ -69,6 +69,9 @@ impl Container {
             drop_caps: config.drop_caps.clone(),
             no_new_privileges: config.no_new_privileges,
             resources: config.resources.clone(),
+            stdin: config.stdin,
+            stdin_once: config.stdin_once,
+            tty: config.tty,
             cgroup: format!("{}/{id}", sandbox.cgroup),
             log_path: sandbox.config.log_directory.join(&config.log_path),
         };

@@ -78,6 +78,14 @@ pub enum RuntimeError {
         /// Its words.
         message: String,
     },
+    /// A program could not be run in a container, or its streams not be joined.
+    #[error("{message}")]
+    Session {
+        /// The container.
+        id: ContainerId,
+        /// E.g. `exec: "serve": executable file not found in $PATH`.
+        message: String,
+    },
     /// Processes of the pod are still alive after SIGKILL; it may not be considered gone.
     #[error("cgroup {cgroup} still holds processes {pids:?}")]
     StillAlive {

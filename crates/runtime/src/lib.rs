@@ -5,6 +5,7 @@ mod cgroup;
 mod connection;
 mod container;
 mod error;
+mod forward;
 mod id;
 mod images;
 mod oneshot;
@@ -12,6 +13,7 @@ mod protocol;
 mod record;
 mod runtime;
 mod sandbox;
+mod session;
 mod shim;
 mod spec;
 mod sys;
@@ -24,8 +26,10 @@ pub use images::{
 };
 pub use oneshot::{Output, RunOnce, RunOnceError, run_once};
 pub use runtime::Runtime;
+pub use session::{Ending, Session, TerminalSize};
 pub use shim::shim_main;
 pub use types::{
-    ContainerConfig, ContainerEvent, ContainerId, ContainerState, ContainerStatus, Mount,
-    MountPropagation, PodSandbox, PodSandboxConfig, Resources, RuntimeConfig, SandboxId, UserSpec,
+    ContainerConfig, ContainerEvent, ContainerId, ContainerState, ContainerStatus, ExecConfig,
+    ExecOutput, Mount, MountPropagation, PodSandbox, PodSandboxConfig, Resources, RuntimeConfig,
+    SandboxId, SessionStreams, UserSpec,
 };

@@ -1,10 +1,16 @@
 //! What the daemon and a shim say to each other: JSON, one message a line, over a unix socket.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::record::RunRecord;
@@ -29,6 +35,45 @@ pub(crate) enum Call {
     Forget { container: ContainerId },
     /// Kills everything and ends the shim; answered when nothing lives.
     Shutdown,
+    /// Runs a program in a running container. The streams come as descriptors with the request; from here on the
+    /// connection speaks [`FromSession`] and [`ToSession`], and the program lives no longer than it.
+    Exec {
+        container: ContainerId,
+        argv: Vec<String>,
+        tty: bool,
+        streams: Streams,
+    },
+    /// Joins the streams of a running container, as [`Call::Exec`] does with those of a new program.
+    Attach {
+        container: ContainerId,
+        streams: Streams,
+    },
+}
+
+/// Which streams a session has; their descriptors come in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Streams {
+    pub(crate) stdin: bool,
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+}
+
+/// What a shim says on the connection of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FromSession {
+    /// The streams are connected.
+    Begun,
+    /// They are not, and nothing follows.
+    Refused(String),
+    /// The program ended with this code (128 + signal if killed); nothing follows.
+    Ended(i32),
+}
+
+/// What a daemon says on the connection of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ToSession {
+    /// The client's terminal has this many columns and rows.
+    Resize { width: u16, height: u16 },
 }
 
 /// What a shim sends.
@@ -96,4 +141,78 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 /// Connects to the shim that listens at `path`.
 pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
     with_short_path(path, |short| UnixStream::connect(short))
+}
+
+/// A session has no more streams than these.
+pub(crate) const MAX_DESCRIPTORS: usize = 3;
+
+/// Sends `line` and, with its first byte, descriptors.
+pub(crate) fn send_with(
+    mut stream: &UnixStream,
+    line: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "too many descriptors",
+        ));
+    }
+    let sent = rustix::io::retry_on_intr(|| {
+        rustix::net::sendmsg(
+            stream,
+            &[IoSlice::new(line)],
+            &mut ancillary,
+            SendFlags::NOSIGNAL,
+        )
+    })?;
+    stream.write_all(&line[sent..])
+}
+
+/// Reads into `buffer` what is there, and the descriptors that came with it.
+pub(crate) fn receive_with(
+    stream: impl AsFd,
+    buffer: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+) -> rustix::io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::net::recvmsg(
+        stream,
+        &mut [IoSliceMut::new(buffer)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    Ok(received.bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::Read as _;
+
+    #[test]
+    fn descriptors_come_with_their_line() {
+        let (here, there) = UnixStream::pair().expect("pair");
+        let (read, write) = rustix::pipe::pipe().expect("pipe");
+        send_with(&here, b"line\n", &[write.as_fd()]).expect("sent");
+        drop(write);
+        let (mut buffer, mut descriptors) = ([0; 64], Vec::new());
+        let count = receive_with(&there, &mut buffer, &mut descriptors).expect("received");
+        assert_eq!(&buffer[..count], b"line\n");
+        File::from(descriptors.pop().expect("a descriptor"))
+            .write_all(b"through")
+            .expect("write");
+        let mut text = String::new();
+        File::from(read).read_to_string(&mut text).expect("read");
+        assert_eq!(text, "through");
+    }
 }

@@ -116,6 +116,9 @@ pub(crate) struct Launch {
     pub(crate) drop_caps: Vec<String>,
     pub(crate) no_new_privileges: bool,
     pub(crate) resources: Resources,
+    pub(crate) stdin: bool,
+    pub(crate) stdin_once: bool,
+    pub(crate) tty: bool,
     /// Absolute in every hierarchy.
     pub(crate) cgroup: String,
     /// Absolute; empty if the output goes elsewhere.

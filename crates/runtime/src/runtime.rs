@@ -10,20 +10,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::net::TcpStream;
 use tokio::sync::{broadcast, watch};
 
 use crate::cgroup::Cgroups;
 use crate::connection::{CallError, Connection, Listener};
 use crate::container::{self, Container};
 use crate::error::{Result, RuntimeError};
+use crate::forward;
 use crate::id;
 use crate::images::ImageStore;
 use crate::protocol::{Answer, Call};
 use crate::record::{self, RunRecord, SandboxRecord};
 use crate::sandbox::{DEATH, Life, Sandbox};
+use crate::session::{Door, Session};
 use crate::types::{
-    ContainerConfig, ContainerEvent, ContainerId, ContainerState, ContainerStatus, PodSandbox,
-    PodSandboxConfig, RuntimeConfig, SandboxId,
+    ContainerConfig, ContainerEvent, ContainerId, ContainerState, ContainerStatus, ExecConfig,
+    ExecOutput, PodSandbox, PodSandboxConfig, RuntimeConfig, SandboxId, SessionStreams,
 };
 
 /// Events kept for a receiver that is slow.
@@ -78,7 +81,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Runs what waits for disks or processes where that disturbs nobody. It runs to its end even if the caller stops
 /// waiting.
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(f).await {
         Ok(value) => value,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -298,6 +301,99 @@ impl Runtime {
             .collect();
         all.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         all
+    }
+
+    /// Runs a program in a running container: its namespaces, cgroup, user, capabilities and environment.
+    pub async fn exec(&self, id: &ContainerId, config: ExecConfig) -> Result<Session> {
+        if config.command.is_empty() {
+            return Err(RuntimeError::InvalidConfig("no command specified".into()));
+        }
+        let mut streams = config.streams;
+        streams.stderr &= !config.tty;
+        let call = Call::Exec {
+            container: id.clone(),
+            argv: config.command,
+            tty: config.tty,
+            streams: streams.into(),
+        };
+        self.door(id)?.begin(call, streams).await
+    }
+
+    /// Runs a program as [`Self::exec`] and waits for it; `None` if it has not ended within `patience` and was killed.
+    /// Of what it prints the first `limit` bytes are kept.
+    pub async fn exec_sync(
+        &self,
+        id: &ContainerId,
+        command: Vec<String>,
+        patience: Duration,
+        limit: usize,
+    ) -> Result<Option<ExecOutput>> {
+        let begun = tokio::time::Instant::now();
+        let config = ExecConfig {
+            command,
+            tty: false,
+            streams: SessionStreams {
+                stdin: false,
+                stdout: true,
+                stderr: true,
+            },
+        };
+        let Ok(session) = tokio::time::timeout(patience, self.exec(id, config)).await else {
+            return Ok(None);
+        };
+        let left = patience.saturating_sub(begun.elapsed());
+        session?
+            .collect(left, limit)
+            .await
+            .map_err(|e| RuntimeError::Session {
+                id: id.clone(),
+                message: e.to_string(),
+            })
+    }
+
+    /// Joins the streams of a running container: what it prints from now on, and its input if it was made with one.
+    pub async fn attach(&self, id: &ContainerId, streams: SessionStreams) -> Result<Session> {
+        let mut streams = streams;
+        streams.stderr &= !self.inner.container(id)?.record.launch.tty;
+        let call = Call::Attach {
+            container: id.clone(),
+            streams: streams.into(),
+        };
+        self.door(id)?.begin(call, streams).await
+    }
+
+    /// Whether a container was made with a terminal.
+    pub fn has_terminal(&self, id: &ContainerId) -> Result<bool> {
+        Ok(self.inner.container(id)?.record.launch.tty)
+    }
+
+    /// Connects to a port of the pod's loopback interface.
+    pub async fn connect(&self, id: &SandboxId, port: u16) -> Result<TcpStream> {
+        let sandbox = self.inner.sandbox(id)?.view();
+        if !sandbox.ready {
+            return Err(RuntimeError::SandboxNotReady(id.clone()));
+        }
+        let netns = self.netns(&sandbox);
+        forward::connect(&netns, port)
+            .await
+            .map_err(RuntimeError::io("connect inside", netns))
+    }
+
+    fn door(&self, id: &ContainerId) -> Result<Door> {
+        let container = self.inner.container(id)?;
+        let state = container.run().state;
+        if state != ContainerState::Running {
+            return Err(RuntimeError::WrongState {
+                id: id.clone(),
+                state: state.text(),
+                action: "be entered",
+            });
+        }
+        let sandbox = self.inner.sandbox(&container.record.sandbox)?;
+        Ok(Door {
+            container: id.clone(),
+            socket: sandbox.socket(),
+        })
     }
 
     /// State changes from now on. A receiver that lags loses the oldest: list again.

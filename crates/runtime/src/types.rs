@@ -128,6 +128,12 @@ pub struct ContainerConfig {
     pub log_path: PathBuf,
     /// Replaces the image's stop signal, e.g. `SIGQUIT`.
     pub stop_signal: Option<String>,
+    /// Its standard input is kept open for whoever attaches; otherwise it is empty.
+    pub stdin: bool,
+    /// The first who attaches to its standard input and leaves closes it.
+    pub stdin_once: bool,
+    /// Has a terminal; then its standard error is its standard output.
+    pub tty: bool,
     /// Kept and given back in [`ContainerStatus`] untouched.
     pub annotations: BTreeMap<String, String>,
 }
@@ -263,4 +269,35 @@ pub struct ContainerEvent {
     pub container: Option<ContainerId>,
     /// The state it is in now.
     pub state: ContainerState,
+}
+
+/// A program to run in a running container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecConfig {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Give it a terminal; then its standard error is its standard output.
+    pub tty: bool,
+    /// Which of its streams are wanted; the others are `/dev/null`.
+    pub streams: SessionStreams,
+}
+
+/// Which streams a session connects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionStreams {
+    /// Standard input.
+    pub stdin: bool,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error; never with a terminal.
+    pub stderr: bool,
+}
+
+/// What a program that was waited for said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecOutput {
+    /// Standard output, then standard error, up to a limit.
+    pub output: Vec<u8>,
+    /// 128 + signal if killed.
+    pub exit_code: i32,
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,10 +12,15 @@ use nix::sys::wait::WaitStatus;
 use rustix::pipe::PipeFlags;
 use rustix::process::PidfdFlags;
 
+use super::attach::Attached;
+use super::exec;
 use super::logs::{Log, Stream, StreamName};
 use super::start::{Bundle, Stdio};
 use crate::cgroup::Cgroups;
-use crate::record::{self, CONTAINER_FILE, ContainerRecord, RunRecord, STATUS_FILE, SandboxRecord};
+use crate::protocol::Streams;
+use crate::record::{
+    self, CONTAINER_FILE, ContainerRecord, EXIT_UNKNOWN, RunRecord, STATUS_FILE, SandboxRecord,
+};
 use crate::sys;
 use crate::types::{ContainerId, ContainerState};
 
@@ -38,7 +44,16 @@ pub(super) struct Container {
     pub(super) phase: Phase,
     pub(super) run: RunRecord,
     pub(super) streams: Vec<Stream>,
+    pub(super) attached: Vec<Attached>,
     log: Option<Log>,
+    /// Where what is typed goes, as long as it may be typed.
+    stdin: Option<OwnedFd>,
+    stdin_once: bool,
+    /// It was made to be typed at: it waits for a slow reader instead of leaving it behind.
+    interactive: bool,
+    terminal: Option<OwnedFd>,
+    /// Where its terminal will come from.
+    console: Option<UnixListener>,
     directory: PathBuf,
     cgroup: String,
     bundle: Bundle,
@@ -64,24 +79,22 @@ impl Container {
         let log = Log::open(&launch.log_path)
             .map_err(|e| format!("open {}: {e}", launch.log_path.display()))?;
         let (report, to_report) = pipe(PipeFlags::CLOEXEC)?;
-        let (out, to_out) = pipe(PipeFlags::CLOEXEC)?;
-        let (err, to_err) = pipe(PipeFlags::CLOEXEC)?;
-        for end in [&out, &err] {
-            // Only our ends: a program that finds its output non-blocking may fail.
-            rustix::io::ioctl_fionbio(end, true).map_err(|e| format!("set up a log pipe: {e}"))?;
-        }
         let bundle = Bundle::new(state, id.as_str());
+        let mut ours = Ours::default();
+        let stdio = if launch.tty {
+            let console = bundle.console().map_err(|e| format!("listen: {e}"))?;
+            ours.console = Some(console);
+            Stdio::Terminal
+        } else {
+            ours.pipes(launch.stdin)?
+        };
         let shared_memory = state.join("shm");
         let Some(helper) =
             sys::fork_single_threaded().map_err(|e| format!("fork: {}", e.desc()))?
         else {
-            let report: Report = dev_null().and_then(|stdin| {
-                bundle.mount(&launch)?;
-                let stdio = Stdio {
-                    stdin,
-                    stdout: to_out,
-                    stderr: to_err,
-                };
+            // The other ends of the container's streams would keep them from ending.
+            drop((report, ours));
+            let report: Report = bundle.mount(&launch).and_then(|()| {
                 let hostname = hostname(sandbox);
                 bundle.start(&launch, &hostname, Some(&shared_memory), cgroups, stdio)
             });
@@ -96,11 +109,14 @@ impl Container {
                 report,
             },
             run: RunRecord::created(),
-            streams: vec![
-                Stream::new(StreamName::Stdout, out),
-                Stream::new(StreamName::Stderr, err),
-            ],
+            streams: ours.streams,
+            attached: Vec::new(),
             log: Some(log),
+            stdin: ours.stdin,
+            stdin_once: launch.stdin_once,
+            interactive: launch.stdin,
+            terminal: None,
+            console: ours.console,
             directory,
             cgroup: launch.cgroup,
             bundle,
@@ -131,7 +147,8 @@ impl Container {
                 let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty())
                     .map_err(|e| format!("open a pidfd: {e}"))?;
                 Ok((pid, pidfd))
-            });
+            })
+            .and_then(|started| self.take_terminal().map(|()| started));
         match started {
             Ok((pid, pidfd)) => {
                 self.run = RunRecord::running(pid.cast_unsigned(), Timestamp::now());
@@ -147,6 +164,86 @@ impl Container {
                 Err(reason)
             }
         }
+    }
+
+    /// Takes over the terminal of a container that has one. Its init has sent it before it became the program.
+    fn take_terminal(&mut self) -> Result<(), String> {
+        let Some(console) = self.console.take() else {
+            return Ok(());
+        };
+        let mut take = || -> io::Result<OwnedFd> {
+            let (from, _) = console.accept()?;
+            from.set_nonblocking(false)?;
+            from.set_read_timeout(Some(PATIENCE))?;
+            let master = exec::receive_terminal(&from)?;
+            rustix::io::ioctl_fionbio(&master, true)?;
+            self.streams
+                .push(Stream::new(StreamName::Stdout, master.try_clone()?));
+            if self.interactive {
+                self.stdin = Some(master.try_clone()?);
+            }
+            Ok(master)
+        };
+        self.terminal = Some(take().map_err(|e| format!("take the terminal: {e}"))?);
+        Ok(())
+    }
+
+    /// Lets somebody join its streams.
+    pub(super) fn attach(
+        &mut self,
+        connection: UnixStream,
+        wanted: Streams,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), String> {
+        let stdin = self.stdin.as_ref().map(OwnedFd::try_clone).transpose();
+        let stdin = stdin.map_err(|e| format!("duplicate the container's input: {e}"))?;
+        let attached = Attached::new(connection, wanted, descriptors, stdin)?;
+        self.attached.push(attached);
+        Ok(())
+    }
+
+    /// Serves one who has joined.
+    pub(super) fn serve(&mut self, index: usize, buffer: &mut [u8]) {
+        if let Some(attached) = self.attached.get_mut(index)
+            && attached.turn(buffer, self.terminal.as_ref())
+        {
+            self.input_ended();
+        }
+    }
+
+    /// Who typed has left. A terminal cannot be closed from outside.
+    fn input_ended(&mut self) {
+        if self.stdin_once && self.terminal.is_none() {
+            self.stdin = None;
+            for attached in &mut self.attached {
+                attached.close_input();
+            }
+        }
+    }
+
+    /// Forgets those who have left.
+    pub(super) fn dismiss(&mut self) {
+        let typed = self.attached.iter().any(|a| a.is_over() && a.has_input());
+        self.attached.retain(|attached| !attached.is_over());
+        if typed {
+            self.input_ended();
+        }
+    }
+
+    /// Whether it has to wait until its readers have caught up.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.interactive && self.attached.iter().any(Attached::is_behind)
+    }
+
+    /// What somebody needs to run a program in it, while it runs.
+    pub(super) fn inside(&self) -> Result<(OwnedFd, PathBuf, String), String> {
+        let Phase::Running { pidfd, .. } = &self.phase else {
+            return Err("the container is not running".to_owned());
+        };
+        let init = pidfd
+            .try_clone()
+            .map_err(|e| format!("duplicate a pidfd: {e}"))?;
+        Ok((init, self.bundle.specification(), self.cgroup.clone()))
     }
 
     /// Sends a signal to its init. What has ended needs none.
@@ -208,12 +305,23 @@ impl Container {
         }
         if let Some(mut log) = self.log.take() {
             let mut buffer = vec![0; 8192];
+            let (attached, waits) = (&mut self.attached, self.interactive);
+            let mut also = |name: StreamName, bytes: &[u8]| {
+                for one in attached.iter_mut() {
+                    one.printed(name, bytes, waits);
+                }
+            };
             for stream in self.streams.drain(..) {
-                stream.drain(&mut log, &mut buffer);
+                stream.drain(&mut log, &mut buffer, &mut also);
             }
         }
+        self.stdin = None;
+        self.terminal = None;
         self.run = run;
         self.save();
+        for attached in &mut self.attached {
+            attached.end(self.run.exit_code.unwrap_or(EXIT_UNKNOWN));
+        }
     }
 
     /// Unmounts and removes what only a living container needs.
@@ -229,8 +337,14 @@ impl Container {
 
     /// Moves output into the log; a stream that has ended is closed.
     pub(super) fn pump(&mut self, index: usize, buffer: &mut [u8]) {
+        let (attached, waits) = (&mut self.attached, self.interactive);
+        let mut also = |name: StreamName, bytes: &[u8]| {
+            for one in attached.iter_mut() {
+                one.printed(name, bytes, waits);
+            }
+        };
         if let (Some(log), Some(stream)) = (&mut self.log, self.streams.get_mut(index))
-            && !stream.pump(log, buffer)
+            && !stream.pump(log, buffer, &mut also)
         {
             self.streams.remove(index);
         }
@@ -241,6 +355,43 @@ impl Container {
         if let Err(error) = record::write(&self.directory.join(STATUS_FILE), &self.run) {
             eprintln!("shim: container {}: write its status: {error}", self.id);
         }
+    }
+}
+
+/// The shim's ends of a new container's streams.
+#[derive(Default)]
+struct Ours {
+    streams: Vec<Stream>,
+    stdin: Option<OwnedFd>,
+    console: Option<UnixListener>,
+}
+
+impl Ours {
+    /// Makes pipes; the container's ends are returned.
+    fn pipes(&mut self, typed: bool) -> Result<Stdio, String> {
+        let end = |stream: OwnedFd| {
+            // Only our ends: a program that finds its output non-blocking may fail.
+            rustix::io::ioctl_fionbio(&stream, true).map_err(|e| format!("set up a pipe: {e}"))?;
+            Ok::<_, String>(stream)
+        };
+        let (out, stdout) = pipe(PipeFlags::CLOEXEC)?;
+        let (err, stderr) = pipe(PipeFlags::CLOEXEC)?;
+        self.streams = vec![
+            Stream::new(StreamName::Stdout, end(out)?),
+            Stream::new(StreamName::Stderr, end(err)?),
+        ];
+        let stdin = if typed {
+            let (stdin, to) = pipe(PipeFlags::CLOEXEC)?;
+            self.stdin = Some(end(to)?);
+            stdin
+        } else {
+            dev_null()?
+        };
+        Ok(Stdio::Plain {
+            stdin,
+            stdout,
+            stderr,
+        })
     }
 }
 

@@ -105,8 +105,14 @@ impl Stream {
         }
     }
 
-    /// Moves what the pipe holds into `log`, a limited amount at a time. `false`: the stream has ended.
-    pub(super) fn pump(&mut self, log: &mut Log, buffer: &mut [u8]) -> bool {
+    /// Moves what the pipe holds into `log`, a limited amount at a time, and shows it to `also`. `false`: the stream
+    /// has ended.
+    pub(super) fn pump(
+        &mut self,
+        log: &mut Log,
+        buffer: &mut [u8],
+        also: &mut dyn FnMut(StreamName, &[u8]),
+    ) -> bool {
         let mut moved = 0;
         let mut open = true;
         while moved < TURN {
@@ -118,6 +124,7 @@ impl Stream {
                 }
                 Ok(count) => {
                     self.lines.feed(&buffer[..count], &stamp(), &mut log.out);
+                    also(self.lines.name, &buffer[..count]);
                     moved += count;
                     if count < buffer.len() {
                         break;
@@ -136,11 +143,17 @@ impl Stream {
     }
 
     /// Everything that is still in the pipe, however long; for when no writer of the container lives.
-    pub(super) fn drain(mut self, log: &mut Log, buffer: &mut [u8]) {
+    pub(super) fn drain(
+        mut self,
+        log: &mut Log,
+        buffer: &mut [u8],
+        also: &mut dyn FnMut(StreamName, &[u8]),
+    ) {
         loop {
             match rustix::io::read(&self.pipe, &mut *buffer) {
                 Ok(count) if count > 0 => {
                     self.lines.feed(&buffer[..count], &stamp(), &mut log.out);
+                    also(self.lines.name, &buffer[..count]);
                     log.flush();
                 }
                 Err(rustix::io::Errno::INTR) => {}

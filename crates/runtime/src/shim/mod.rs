@@ -1,12 +1,16 @@
 //! The process that holds a pod: its namespaces, its containers' lifetimes, logs and exit codes. One thread, no
 //! runtime, small; it outlives the daemon and answers whichever daemon connects.
 
+mod attach;
 mod container;
+mod exec;
+mod inside;
 mod logs;
 mod oneshot;
 mod overlay;
 mod pod;
 mod program;
+mod pump;
 mod server;
 mod start;
 

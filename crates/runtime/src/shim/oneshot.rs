@@ -108,7 +108,7 @@ fn in_own_namespaces(order: &Order, cgroups: &Cgroups) -> Result<i32, String> {
 fn start_and_wait(order: &Order, bundle: &Bundle, cgroups: &Cgroups) -> Result<i32, String> {
     let duplicate =
         |fd: io::Result<std::os::fd::OwnedFd>| fd.map_err(|e| format!("duplicate an output: {e}"));
-    let stdio = Stdio {
+    let stdio = Stdio::Plain {
         stdin: dev_null()?,
         stdout: duplicate(std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned())?,
         stderr: duplicate(std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned())?,

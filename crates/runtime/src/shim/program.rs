@@ -1,8 +1,10 @@
 //! The last steps inside a new container: find the program, execute it, or say why not. Runs in the container's own
 //! init process.
 
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::fmt::Write as _;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -45,30 +47,52 @@ impl Executor for Program {
             .as_ref()
             .and_then(|process| process.args().clone())
             .unwrap_or_default();
-        let execute = || -> Result<(), String> {
+        // libcontainer has put the specification's environment into this process's.
+        let execute = || -> Result<Infallible, String> {
             let file = find(&name, &path)?;
-            let nul = |_| "an argument contains a zero byte".to_owned();
-            let file = CString::new(file.into_os_string().into_encoded_bytes()).map_err(nul)?;
-            let args = args
-                .into_iter()
-                .map(CString::new)
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(nul)?;
-            // Rust's start-up ignores SIGPIPE, and a daemon may have been started with signals blocked.
-            crate::sys::restore_default(Signal::SIGPIPE).map_err(|e| e.desc().to_owned())?;
-            SigSet::empty()
-                .thread_set_mask()
-                .map_err(|e| e.desc().to_owned())?;
-            nix::unistd::execv(&file, &args)
-                .map(|_| ())
-                .map_err(|e| std::io::Error::from(e).go_like())
+            let args = strings(args)?;
+            ordinary_signals()?;
+            nix::unistd::execv(&c_path(file)?, &args).map_err(|e| io::Error::from(e).go_like())
         };
-        execute().map_err(|reason| {
-            let reason = format!("exec {name}: {reason}");
-            self.refuse(&reason);
-            ExecutorError::Other(reason)
-        })
+        let Err(reason) = execute();
+        let reason = format!("exec {name}: {reason}");
+        self.refuse(&reason);
+        Err(ExecutorError::Other(reason))
     }
+}
+
+/// Executes `argv` with `env`, whose PATH says where the program is looked for; or says why not.
+pub(super) fn execute(argv: &[String], env: &[CString]) -> Result<Infallible, String> {
+    let name = argv.first().map(String::as_str).unwrap_or_default();
+    let path = env
+        .iter()
+        .find_map(|entry| entry.to_str().ok()?.strip_prefix("PATH="))
+        .unwrap_or_default();
+    let file = find(name, path).map_err(|reason| format!("exec: {name:?}: {reason}"))?;
+    let args = strings(argv.to_vec())?;
+    ordinary_signals()?;
+    nix::unistd::execve(&c_path(file)?, &args, env)
+        .map_err(|e| format!("exec {name}: {}", io::Error::from(e).go_like()))
+}
+
+fn strings(args: Vec<String>) -> Result<Vec<CString>, String> {
+    args.into_iter()
+        .map(CString::new)
+        .collect::<Result<_, _>>()
+        .map_err(|_| "an argument contains a zero byte".to_owned())
+}
+
+fn c_path(file: PathBuf) -> Result<CString, String> {
+    CString::new(file.into_os_string().into_encoded_bytes())
+        .map_err(|_| "the program's path contains a zero byte".to_owned())
+}
+
+/// Rust's start-up ignores SIGPIPE, and a daemon may have been started with signals blocked.
+fn ordinary_signals() -> Result<(), String> {
+    crate::sys::restore_default(Signal::SIGPIPE).map_err(|e| e.desc().to_owned())?;
+    SigSet::empty()
+        .thread_set_mask()
+        .map_err(|e| e.desc().to_owned())
 }
 
 fn wanted(spec: &Spec) -> (String, String) {
@@ -117,11 +141,11 @@ fn find(name: &str, path: &str) -> Result<PathBuf, String> {
 }
 
 /// Kernel errors in the words of Go programs: no number, no capital.
-trait GoLike {
+pub(super) trait GoLike {
     fn go_like(&self) -> String;
 }
 
-impl GoLike for std::io::Error {
+impl GoLike for io::Error {
     fn go_like(&self) -> String {
         let text = self.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();

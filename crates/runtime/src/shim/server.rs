@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -10,22 +11,32 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::net::SendFlags;
 
 use super::container::{Container, Phase};
+use super::exec::{self, Exec};
 use crate::cgroup::Cgroups;
-use crate::protocol::{self, Answer, Call, Message, Request};
+use crate::protocol::{self, Answer, Call, FromSession, Message, Request, Streams};
 use crate::record::{EXIT_NOT_STARTED, SandboxRecord};
+use crate::sys;
 use crate::types::ContainerId;
 
 /// A daemon that leaves this many bytes unread is cut off; it connects again and asks for the list.
 const MAX_UNREAD: usize = 1 << 20;
 /// No honest request is longer.
-const MAX_REQUEST: usize = 64 << 10;
+const MAX_REQUEST: usize = 2 << 20;
 
 /// A connected daemon.
 struct Peer {
     stream: UnixStream,
     inbox: Vec<u8>,
+    /// Came with what is in the inbox.
+    descriptors: Vec<OwnedFd>,
     outbox: Vec<u8>,
     gone: bool,
+}
+
+/// A connection that has become a session's, and the streams that came over it.
+struct Joined {
+    connection: UnixStream,
+    descriptors: Vec<OwnedFd>,
 }
 
 /// Who waits for an answer.
@@ -42,6 +53,7 @@ enum Ready {
     Report(u32),
     End,
     Stream(u32, usize),
+    Attached(u32, usize),
 }
 
 /// The state of a shim.
@@ -54,6 +66,10 @@ pub(super) struct Server {
     containers: BTreeMap<u32, Container>,
     /// Who asked for a container's start: perhaps one daemon, and after its end the next.
     starters: BTreeMap<u32, Vec<Ticket>>,
+    /// Children that look after programs run in containers, by process id.
+    attendants: BTreeMap<i32, OwnedFd>,
+    /// Set in such a child, which is no server any more.
+    errand: Option<Exec>,
     /// Who asked for the end of everything.
     closing: Option<Ticket>,
     next_slot: u32,
@@ -76,6 +92,8 @@ impl Server {
             peers: BTreeMap::new(),
             containers: BTreeMap::new(),
             starters: BTreeMap::new(),
+            attendants: BTreeMap::new(),
+            errand: None,
             closing: None,
             next_slot: 0,
             buffer: vec![0; 16 * 1024],
@@ -97,7 +115,21 @@ impl Server {
                             container.pump(index, &mut self.buffer);
                         }
                     }
+                    Ready::Attached(slot, index) => {
+                        if let Some(container) = self.containers.get_mut(&slot) {
+                            container.serve(index, &mut self.buffer);
+                        }
+                    }
                 }
+                if let Some(exec) = self.errand.take() {
+                    // Everything that is the shim's is closed here.
+                    drop(self);
+                    exec.run();
+                    return Ok(());
+                }
+            }
+            for container in self.containers.values_mut() {
+                container.dismiss();
             }
             if let Some(ticket) = self.closing
                 && self
@@ -137,10 +169,22 @@ impl Server {
                 }
                 Phase::Ended => {}
             }
-            for (index, stream) in container.streams.iter().enumerate() {
-                names.push(Ready::Stream(*slot, index));
-                fds.push(PollFd::new(&stream.pipe, PollFlags::IN));
+            if !container.is_held_up() {
+                for (index, stream) in container.streams.iter().enumerate() {
+                    names.push(Ready::Stream(*slot, index));
+                    fds.push(PollFd::new(&stream.pipe, PollFlags::IN));
+                }
             }
+            for (index, attached) in container.attached.iter().enumerate() {
+                for fd in attached.interest() {
+                    names.push(Ready::Attached(*slot, index));
+                    fds.push(fd);
+                }
+            }
+        }
+        for attendant in self.attendants.values() {
+            names.push(Ready::End);
+            fds.push(PollFd::new(attendant, PollFlags::IN));
         }
         loop {
             match rustix::event::poll(&mut fds, None) {
@@ -169,6 +213,7 @@ impl Server {
             let peer = Peer {
                 stream,
                 inbox: Vec::new(),
+                descriptors: Vec::new(),
                 outbox: Vec::new(),
                 gone: false,
             };
@@ -183,11 +228,13 @@ impl Server {
         };
         peer.flush();
         loop {
-            match rustix::io::read(&peer.stream, &mut self.buffer[..]) {
+            match protocol::receive_with(&peer.stream, &mut self.buffer, &mut peer.descriptors) {
                 Ok(0) => peer.gone = true,
                 Ok(count) => {
                     peer.inbox.extend_from_slice(&self.buffer[..count]);
-                    if peer.inbox.len() < MAX_REQUEST {
+                    if peer.inbox.len() < MAX_REQUEST
+                        && peer.descriptors.len() <= protocol::MAX_DESCRIPTORS
+                    {
                         continue;
                     }
                     peer.gone = true;
@@ -210,6 +257,9 @@ impl Server {
         }
         for Request { number, call } in requests {
             self.call(Ticket { peer: id, number }, call);
+            if self.errand.is_some() {
+                return;
+            }
         }
     }
 
@@ -254,8 +304,108 @@ impl Server {
                 }
                 return; // answered when nothing lives
             }
+            Call::Exec {
+                container,
+                argv,
+                tty,
+                streams,
+            } => {
+                return self.begin_session(ticket, &container, |server, slot, joined| {
+                    server.exec(slot, argv, tty, streams, joined)
+                });
+            }
+            Call::Attach { container, streams } => {
+                return self.begin_session(ticket, &container, |server, slot, joined| {
+                    let Joined {
+                        connection,
+                        descriptors,
+                    } = joined;
+                    match server.containers.get_mut(&slot) {
+                        Some(container) => container.attach(connection, streams, descriptors),
+                        None => Ok(()), // it was there a line ago
+                    }
+                });
+            }
         };
         self.answer(ticket, result);
+    }
+
+    /// Turns a connection into that of a session, which is never an ordinary one again.
+    fn begin_session(
+        &mut self,
+        ticket: Ticket,
+        container: &ContainerId,
+        begin: impl FnOnce(&mut Self, u32, Joined) -> Result<(), String>,
+    ) {
+        let Some(peer) = self.peers.remove(&ticket.peer) else {
+            return;
+        };
+        let running = |slot: &u32| {
+            let container = self.containers.get(slot);
+            container.is_some_and(|c| matches!(c.phase, Phase::Running { .. }))
+        };
+        let begun = match self.slot(container).filter(running) {
+            None => Err("the container is not running".to_owned()),
+            Some(slot) => peer
+                .stream
+                .set_nonblocking(false)
+                .and_then(|()| peer.stream.try_clone())
+                .map_err(|e| format!("take the connection: {e}"))
+                .and_then(|connection| {
+                    let joined = Joined {
+                        connection,
+                        descriptors: peer.descriptors,
+                    };
+                    begin(self, slot, joined)
+                }),
+        };
+        if let Err(reason) = begun {
+            exec::say(&peer.stream, &FromSession::Refused(reason));
+        }
+    }
+
+    /// Makes a child that runs a program in a container. In that child, [`Self::errand`] is set.
+    fn exec(
+        &mut self,
+        slot: u32,
+        argv: Vec<String>,
+        tty: bool,
+        wanted: Streams,
+        joined: Joined,
+    ) -> Result<(), String> {
+        let Some(container) = self.containers.get(&slot) else {
+            return Ok(()); // it was there a line ago
+        };
+        let (init, specification, cgroup) = container.inside()?;
+        match sys::fork_single_threaded().map_err(|e| format!("fork: {}", e.desc()))? {
+            None => {
+                self.errand = Some(Exec {
+                    argv,
+                    tty,
+                    wanted,
+                    streams: joined.descriptors,
+                    connection: joined.connection,
+                    init,
+                    specification,
+                    cgroup,
+                    cgroups: self.cgroups.clone(),
+                });
+            }
+            Some(child) => {
+                let pid = child.as_raw();
+                let pidfd = rustix::process::Pid::from_raw(pid)
+                    .ok_or(rustix::io::Errno::SRCH)
+                    .and_then(|pid| {
+                        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+                    });
+                match pidfd {
+                    Ok(pidfd) => drop(self.attendants.insert(pid, pidfd)),
+                    // It works all the same, and is waited for with the next that ends.
+                    Err(error) => eprintln!("shim: watch a child: {error}"),
+                }
+            }
+        }
+        Ok(())
     }
 
     fn slot(&self, id: &ContainerId) -> Option<u32> {
@@ -332,6 +482,7 @@ impl Server {
             let Some(ended) = status.pid().map(nix::unistd::Pid::as_raw) else {
                 continue;
             };
+            self.attendants.remove(&ended);
             let slot = self.containers.iter().find_map(|(slot, container)| {
                 matches!(container.phase, Phase::Running { pid, .. } if pid == ended)
                     .then_some(*slot)

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -16,6 +17,7 @@ use rustix::pipe::PipeFlags;
 use super::overlay;
 use super::program::{Program, REASON, Witness};
 use crate::cgroup::Cgroups;
+use crate::protocol;
 use crate::record::Launch;
 use crate::spec::inroot::Root;
 use crate::spec::{self, Surroundings, user};
@@ -26,11 +28,16 @@ pub(super) struct Bundle {
     id: String,
 }
 
-/// What the shim hands to a new container.
-pub(super) struct Stdio {
-    pub(super) stdin: OwnedFd,
-    pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
+/// What a new container reads and writes.
+pub(super) enum Stdio {
+    /// Descriptors that the shim hands over.
+    Plain {
+        stdin: OwnedFd,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    },
+    /// A terminal of its own; the master comes over [`Bundle::console`].
+    Terminal,
 }
 
 impl Bundle {
@@ -45,6 +52,24 @@ impl Bundle {
     /// Where its root file system is mounted.
     pub(super) fn rootfs(&self) -> PathBuf {
         self.directory.join("rootfs")
+    }
+
+    /// Listens for the master of the container's terminal.
+    pub(super) fn console(&self) -> io::Result<UnixListener> {
+        fs::create_dir_all(&self.directory)?;
+        let listener = protocol::listen(&self.console_socket())?;
+        // It is asked only when the terminal must have come.
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    }
+
+    fn console_socket(&self) -> PathBuf {
+        self.directory.join("console.sock")
+    }
+
+    /// What the container was made from.
+    pub(super) fn specification(&self) -> PathBuf {
+        self.directory.join("config.json")
     }
 
     /// Unmounts and removes it. Its processes must be gone.
@@ -118,7 +143,7 @@ impl Bundle {
                 .is_some_and(|(pod, _)| cgroups.limits_swap(pod)),
         };
         let spec = spec::build(launch, &around)?;
-        spec.save(self.directory.join("config.json"))
+        spec.save(self.specification())
             .map_err(|e| format!("write config.json: {e}"))?;
         self.run(stdio)
     }
@@ -134,14 +159,23 @@ impl Bundle {
         };
         let failure = Rc::new(failure);
         let outcome = tracing::subscriber::with_default(witness, || {
-            let mut container = ContainerBuilder::new(self.id.clone(), SyscallType::default())
+            let builder = ContainerBuilder::new(self.id.clone(), SyscallType::default())
                 .with_root_path(self.notes())?
                 .with_executor(Program {
                     failure: Rc::clone(&failure),
-                })
-                .with_stdin(stdio.stdin)
-                .with_stdout(stdio.stdout)
-                .with_stderr(stdio.stderr)
+                });
+            let builder = match stdio {
+                Stdio::Plain {
+                    stdin,
+                    stdout,
+                    stderr,
+                } => builder
+                    .with_stdin(stdin)
+                    .with_stdout(stdout)
+                    .with_stderr(stderr),
+                Stdio::Terminal => builder.with_console_socket(Some(self.console_socket())),
+            };
+            let mut container = builder
                 .validate_id()?
                 .as_init(&self.directory)
                 .with_systemd(false)

@@ -119,6 +119,12 @@ pub(super) fn that_we_have(set: &HashSet<Capability>) -> Result<HashSet<Capabili
         .collect())
 }
 
+/// The set as the kernel counts it: one bit each.
+pub(crate) fn bits(set: &HashSet<Capability>) -> u64 {
+    let bits = ALL.iter().enumerate().filter(|(_, c)| set.contains(c));
+    bits.fold(0, |sum, (n, _)| sum | 1 << n)
+}
+
 fn parse(name: &str) -> Result<Capability, String> {
     let upper = name.to_ascii_uppercase();
     Capability::from_str(upper.strip_prefix("CAP_").unwrap_or(&upper))

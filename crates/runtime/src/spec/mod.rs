@@ -1,7 +1,7 @@
 //! Turns what is to be launched into an OCI runtime specification. Looks into the root file system for users only;
 //! starts nothing.
 
-mod capability;
+pub(crate) mod capability;
 mod device;
 pub(crate) mod inroot;
 mod mount;
@@ -141,7 +141,7 @@ fn process(launch: &Launch, around: &Surroundings<'_>) -> Result<Process, String
         launch.cwd.clone()
     };
     let mut process = ProcessBuilder::default()
-        .terminal(false)
+        .terminal(launch.tty)
         .user(user)
         .args(launch.argv.clone())
         .env(environment(launch, around))
