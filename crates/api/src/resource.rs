@@ -38,6 +38,14 @@ pub enum Subresource {
     Finalize,
     /// `/resize`: the same kind, only what its containers ask for may change.
     Resize,
+    /// `/exec`: runs a program in a container.
+    Exec,
+    /// `/attach`: joins a container's streams.
+    Attach,
+    /// `/portforward`: reaches a pod's ports.
+    PortForward,
+    /// `/proxy`: speaks HTTP with what is behind the object.
+    Proxy,
 }
 
 impl Subresource {
@@ -52,6 +60,10 @@ impl Subresource {
             Self::Eviction => "eviction",
             Self::Finalize => "finalize",
             Self::Resize => "resize",
+            Self::Exec => "exec",
+            Self::Attach => "attach",
+            Self::PortForward => "portforward",
+            Self::Proxy => "proxy",
         }
     }
 
@@ -64,7 +76,30 @@ impl Subresource {
             Self::Log => &["get"],
             Self::Binding | Self::Eviction => &["create"],
             Self::Finalize => &["update"],
+            Self::Exec | Self::Attach | Self::PortForward => &["create", "get"],
+            Self::Proxy => &["create", "delete", "get", "patch", "update"],
         }
+    }
+
+    /// The kind of the options of a subresource that connects, which discovery names for it.
+    pub fn options_kind(self, of: &Resource) -> Option<&'static str> {
+        Some(match (self, of.kind) {
+            (Self::Exec, _) => "PodExecOptions",
+            (Self::Attach, _) => "PodAttachOptions",
+            (Self::PortForward, _) => "PodPortForwardOptions",
+            (Self::Proxy, "Pod") => "PodProxyOptions",
+            (Self::Proxy, "Service") => "ServiceProxyOptions",
+            (Self::Proxy, "Node") => "NodeProxyOptions",
+            _ => return None,
+        })
+    }
+
+    /// Whether requests are connected through to where the object is, instead of reading or writing it.
+    pub fn connects(self) -> bool {
+        matches!(
+            self,
+            Self::Exec | Self::Attach | Self::PortForward | Self::Proxy
+        )
     }
 }
 

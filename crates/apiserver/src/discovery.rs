@@ -61,7 +61,7 @@ fn response_kind(
         Subresource::Scale => ("autoscaling", "v1", "Scale"),
         Subresource::Binding => ("", "", "Binding"),
         Subresource::Eviction => ("policy", "v1", "Eviction"),
-        _ => ("", "", resource.kind),
+        part => ("", "", part.options_kind(resource).unwrap_or(resource.kind)),
     }
 }
 

@@ -16,6 +16,7 @@ mod admission;
 mod allocation;
 mod bootstrap;
 mod cache;
+mod connect;
 mod convert;
 mod definitions;
 mod discovery;

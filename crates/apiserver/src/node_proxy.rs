@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::connect::Connection;
 use crate::http::answer;
 use crate::http::body::{ResponseBody, StreamError};
 use crate::query::Query;
@@ -67,7 +68,6 @@ impl Core {
                 ResponseBody::empty(),
             ));
         }
-        let (address, port) = self.node_address(node)?;
         let parameters: Vec<String> = PASSED_ON
             .iter()
             .filter_map(|key| {
@@ -80,7 +80,7 @@ impl Core {
             "/containerLogs/{namespace}/{name}/{container}?{}",
             parameters.join("&")
         );
-        self.fetch(node, address, port, &path).await
+        self.fetch(node, &path).await
     }
 
     fn node_address(&self, node: &str) -> Result<(IpAddr, u16), Status> {
@@ -106,18 +106,10 @@ impl Core {
         Ok((address, port.unwrap_or(10250)))
     }
 
-    async fn fetch(
-        &self,
-        node: &str,
-        address: IpAddr,
-        port: u16,
-        path: &str,
-    ) -> Result<Response<ResponseBody>, Status> {
-        let unreachable = |why: String| {
-            Status::internal(format!(
-                "cannot reach node {node} at {address}:{port}: {why}"
-            ))
-        };
+    /// Connects to a node's API. Also answers its address, as requests to it name it.
+    pub(crate) async fn dial_node(&self, node: &str) -> Result<(String, Connection), Status> {
+        let (address, port) = self.node_address(node)?;
+        let host = std::net::SocketAddr::from((address, port)).to_string();
         let connecting = async {
             let socket = TcpStream::connect((address, port)).await?;
             socket.set_nodelay(true)?;
@@ -128,11 +120,17 @@ impl Core {
         };
         let stream = tokio::time::timeout(PATIENCE, connecting)
             .await
-            .map_err(|_| unreachable("no answer".to_owned()))?
-            .map_err(|error| unreachable(error.to_string()))?;
+            .map_err(|_| unreachable(node, &host, "no answer"))?
+            .map_err(|error| unreachable(node, &host, error))?;
+        Ok((host, Box::pin(stream)))
+    }
+
+    async fn fetch(&self, node: &str, path: &str) -> Result<Response<ResponseBody>, Status> {
+        let (host, stream) = self.dial_node(node).await?;
+        let unreachable = |error: hyper::Error| unreachable(node, &host, error);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| unreachable(error.to_string()))?;
+            .map_err(unreachable)?;
         let node_name = node.to_owned();
         let connection = AbortOnDropHandle::new(tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -140,13 +138,10 @@ impl Core {
             }
         }));
         let request = Request::get(path)
-            .header(http::header::HOST, format!("{address}:{port}"))
+            .header(http::header::HOST, &host)
             .body(Empty::<bytes::Bytes>::new())
             .map_err(Status::internal)?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| unreachable(error.to_string()))?;
+        let response = sender.send_request(request).await.map_err(unreachable)?;
         if response.status() != StatusCode::OK {
             return Err(refusal(response).await);
         }
@@ -167,8 +162,12 @@ impl Core {
     }
 }
 
+fn unreachable(node: &str, host: &str, why: impl std::fmt::Display) -> Status {
+    Status::internal(format!("cannot reach node {node} at {host}: {why}"))
+}
+
 /// A node's refusal as a Status.
-async fn refusal(response: Response<Incoming>) -> Status {
+pub(crate) async fn refusal(response: Response<Incoming>) -> Status {
     let code = response.status();
     let text = match Limited::new(response.into_body(), ERROR_TEXT)
         .collect()
@@ -188,7 +187,7 @@ async fn refusal(response: Response<Incoming>) -> Status {
 }
 
 /// The container whose log is asked for.
-fn container(pod: &Value, name: &str, asked: Option<&str>) -> Result<String, Status> {
+pub(crate) fn container(pod: &Value, name: &str, asked: Option<&str>) -> Result<String, Status> {
     let names = |list: &str| -> Vec<&str> {
         let containers = pod["spec"][list].as_array();
         containers
@@ -232,7 +231,7 @@ fn container(pod: &Value, name: &str, asked: Option<&str>) -> Result<String, Sta
 }
 
 /// Percent-encodes a query value.
-fn encode(value: &str) -> String {
+pub(crate) fn encode(value: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let encoded = |byte: u8| match byte {
         byte if plain(byte) => char::from(byte).to_string(),

@@ -130,6 +130,8 @@ fn resource(kinds: &Kinds, group: &str, version: &str, parts: &[&str], watch: bo
         [plural] => (*plural, None, None),
         [plural, name] => (*plural, Some(*name), None),
         [plural, name, subresource] => (*plural, Some(*name), Some(*subresource)),
+        // What follows is for whoever is behind the proxy.
+        [plural, name, "proxy", ..] => (*plural, Some(*name), Some("proxy")),
         _ => return Target::NoResource,
     };
     let Some(kind) = kinds.find(group, version, plural) else {
@@ -233,6 +235,15 @@ mod tests {
                 "/apis/apps/v1/statefulsets/",
                 "statefulsets.apps ns=None name=None sub=None watch=false",
             ),
+            (
+                "/api/v1/namespaces/a/pods/b:80/proxy/x/y/",
+                "pods ns=Some(\"a\") name=Some(\"b:80\") sub=Some(Proxy) watch=false",
+            ),
+            (
+                "/api/v1/nodes/n/proxy",
+                "nodes ns=None name=Some(\"n\") sub=Some(Proxy) watch=false",
+            ),
+            ("/api/v1/namespaces/a/configmaps/b/proxy/x", "no resource"),
             ("/api/v1/pods/x", "no resource"),
             ("/api/v1/namespaces/a/persistentvolumes", "no resource"),
             ("/api/v1/namespaces/a/configmaps/a%2Fb", "no resource"),

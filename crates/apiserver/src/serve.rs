@@ -68,6 +68,8 @@ impl ApiServer {
             tracing::warn!("some requests did not end in time and are cut");
         }
         connections.shutdown().await;
+        self.core.upgraded.close();
+        self.core.upgraded.wait().await;
     }
 }
 

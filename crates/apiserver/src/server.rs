@@ -16,11 +16,12 @@ use plinth_api::Status;
 use plinth_store::{Store, StoreError};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::allocation::{Allocation, BadRange};
 use crate::bootstrap;
 use crate::cache::{self, Clock, Header, Object};
+use crate::connect::{connects, passed};
 use crate::definitions;
 use crate::http::body::ResponseBody;
 use crate::http::{answer, body, media};
@@ -29,7 +30,7 @@ use crate::kind::{Kinds, NoSchema, split_key};
 use crate::metrics::{self, InFlight, Metrics};
 use crate::node_proxy::NodeClientTls;
 use crate::quota::{self, Quotas};
-use crate::route::route;
+use crate::route::{Target, route};
 
 /// What a server is made of.
 pub struct ApiServerConfig {
@@ -83,6 +84,8 @@ pub(crate) struct Core {
     pub(crate) metrics: Metrics,
     /// Cancelled when the server stops: watches end.
     pub(crate) shutdown: CancellationToken,
+    /// Connections that have become something else than HTTP.
+    pub(crate) upgraded: TaskTracker,
 }
 
 /// The Kubernetes API. Clones are handles to the same server.
@@ -136,6 +139,7 @@ impl ApiServer {
             quotas,
             metrics: Metrics::default(),
             shutdown: CancellationToken::new(),
+            upgraded: TaskTracker::new(),
         });
         bootstrap::run(&core).await?;
         let definitions = tokio::spawn(definitions::follow(core.clone()));
@@ -262,7 +266,7 @@ impl Core {
         request: Request<B>,
     ) -> Response<ResponseBody>
     where
-        B: Body + Send,
+        B: Body + Send + 'static,
         B::Data: Send,
         B::Error: std::fmt::Display,
     {
@@ -292,7 +296,7 @@ impl Core {
         counted: &mut InFlight<'_>,
     ) -> Result<Response<ResponseBody>, Status>
     where
-        B: Body + Send,
+        B: Body + Send + 'static,
         B::Data: Send,
         B::Error: std::fmt::Display,
     {
@@ -301,6 +305,11 @@ impl Core {
         counted.is(metrics::Request::of(verb, &target, parts));
         if let Caller::Remote(user) = caller {
             authorize(user.as_ref(), verb, parts.uri.path(), &target)?;
+        }
+        if let Target::Resource(path) = &target
+            && let Some(subresource) = connects(path)
+        {
+            return self.connect(path, subresource, parts, passed(body)).await;
         }
         let writes = matches!(
             parts.method,

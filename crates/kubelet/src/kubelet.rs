@@ -19,7 +19,7 @@ use crate::context::Node;
 use crate::files::ClusterDns;
 use crate::node::{Capacity, Registration, keep_registered};
 use crate::pods::Pods;
-use crate::serve::{NodeApi, serve};
+use crate::serve::{NodeApi, Streams, serve};
 use crate::services;
 
 /// Everything the node agent needs to be told.
@@ -116,6 +116,7 @@ pub async fn run(config: KubeletConfig) -> Result<(), KubeletError> {
     let api = Arc::new(NodeApi {
         pods: pods.clone(),
         runtime: config.runtime.clone(),
+        streams: Streams::new(shutdown.clone()),
     });
     tasks.spawn(serve(api, listener, config.tls, shutdown.clone()));
 

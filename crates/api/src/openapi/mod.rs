@@ -2,6 +2,7 @@
 //! kinds on demand.
 //! It refuses to keep them in memory.
 
+mod connect;
 mod descriptions;
 mod gnostic;
 mod operation;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::operation::{CREATED, DELETED, OK, Operation, WRITTEN};
 use super::parameters::{DELETE, FORCE, LOG, PRETTY, SELECT, WATCH, WRITE, query, typed};
-use super::{Dialect, types_of};
+use super::{Dialect, connect, types_of};
 use crate::resource::{Resource, Scope, Subresource};
 use crate::schema::{Gvk, TypeSchema, schema_of, type_named};
 
@@ -45,7 +45,7 @@ fn short(group: &str) -> String {
     words.fold(first, |name, word| name + &capital(word))
 }
 
-fn capital(word: &str) -> String {
+pub(super) fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map_or_else(String::new, |first| {
         first.to_uppercase().chain(letters).collect()
@@ -127,6 +127,10 @@ pub(super) fn add(
 
     for part in resource.subresources {
         let mut here = kind.parameters(&["name"], namespaced);
+        if part.connects() {
+            connect::add(paths, &item, resource, *part, (tag, dialect), &here);
+            continue;
+        }
         types.extend(part_schema(resource, *part));
         for verb in part.verbs() {
             let (method, operation) = match (*part, *verb) {
@@ -163,11 +167,7 @@ fn part_gvk(resource: &Resource, part: Subresource) -> Gvk {
         Subresource::Scale => Gvk::of("autoscaling", "v1", "Scale"),
         Subresource::Binding => Gvk::of("", "v1", "Binding"),
         Subresource::Eviction => Gvk::of("policy", "v1", "Eviction"),
-        Subresource::EphemeralContainers
-        | Subresource::Finalize
-        | Subresource::Log
-        | Subresource::Resize
-        | Subresource::Status => Gvk::of(resource.group, resource.version, resource.kind),
+        _ => Gvk::of(resource.group, resource.version, resource.kind),
     }
 }
 

@@ -61,6 +61,9 @@ pub(crate) fn container_config(input: ConfigInput<'_>) -> Result<ContainerConfig
             .lifecycle
             .as_ref()
             .and_then(|l| l.stop_signal.clone()),
+        stdin: container.stdin == Some(true),
+        stdin_once: container.stdin_once == Some(true),
+        tty: container.tty == Some(true),
         annotations: [(HASH_ANNOTATION.to_owned(), spec::container_hash(container))].into(),
         ..ContainerConfig::default()
     };

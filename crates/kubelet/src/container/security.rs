@@ -19,8 +19,6 @@ pub(crate) fn unsupported(spec: &PodSpec, container: &Container) -> Option<Strin
         .or_else(|| wish(spec.host_ipc, "hostIPC"))
         .or_else(|| wish(spec.share_process_namespace, "shareProcessNamespace"))
         .or_else(|| wish(spec.host_users.map(|shared| !shared), "hostUsers: false"))
-        .or_else(|| wish(container.tty, "tty"))
-        .or_else(|| wish(container.stdin, "stdin"))
         .or_else(|| {
             container
                 .volume_devices

@@ -10,13 +10,15 @@ use tokio::time::timeout;
 
 use super::http::{self, Target};
 
+/// How long a probe may take.
+pub(super) fn patience(probe: &Probe) -> Duration {
+    let seconds = u64::try_from(probe.timeout_seconds.unwrap_or(1));
+    Duration::from_secs(seconds.unwrap_or(1).max(1))
+}
+
 /// Ok if the probe passes; the error is what a user is told.
 pub(super) async fn check(probe: &Probe, container: &Container, ip: IpAddr) -> Result<(), String> {
-    let limit = Duration::from_secs(
-        u64::try_from(probe.timeout_seconds.unwrap_or(1))
-            .unwrap_or(1)
-            .max(1),
-    );
+    let limit = patience(probe);
     if let Some(get) = &probe.http_get {
         return match timeout(limit, http_get(get, container, ip)).await {
             Ok(Ok(status)) if (200..400).contains(&status) => Ok(()),

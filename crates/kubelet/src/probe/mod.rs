@@ -1,6 +1,7 @@
 //! Asks containers how they are (L-20..L-24). Knows probes and addresses; what a failure costs is the plan's matter.
 
 mod check;
+mod exec;
 mod http;
 mod tally;
 mod watch;
@@ -20,23 +21,18 @@ use crate::spec;
 use crate::status::CONTAINER_SCHEME;
 
 pub(crate) use check::http_get;
+pub(crate) use exec::{Failed, run as run_command};
 
-/// The kinds of probe that a container asks for and this node cannot run, e.g. `exec`.
+/// The kind of probe that a container asks for and this node cannot run.
 pub(crate) fn unsupported(container: &Container) -> Option<&'static str> {
     let probes = [
         &container.startup_probe,
         &container.readiness_probe,
         &container.liveness_probe,
     ];
-    probes.into_iter().flatten().find_map(|p: &Probe| {
-        if p.exec.is_some() {
-            Some("exec")
-        } else if p.grpc.is_some() {
-            Some("grpc")
-        } else {
-            None
-        }
-    })
+    let mut probes = probes.into_iter().flatten();
+    let grpc = probes.any(|p: &Probe| p.grpc.is_some());
+    grpc.then_some("grpc")
 }
 
 /// What the probes have found, by container name.

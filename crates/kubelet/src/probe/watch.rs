@@ -11,7 +11,8 @@ use plinth_runtime::ContainerId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::check::check;
+use super::check::{self, check};
+use super::exec::{self, Failed};
 use super::tally::Tally;
 use super::{Findings, unsupported};
 use crate::context::Node;
@@ -78,7 +79,8 @@ impl Subject {
         let mut rounds = self.rounds(probe);
         loop {
             rounds.tick().await;
-            match tally.count(self.ask(probe, "Startup").await) {
+            let asked = self.ask(probe, "Startup").await;
+            match asked.and_then(|passed| tally.count(passed)) {
                 Some(true) => return true,
                 Some(false) => {
                     self.fail(probe, "startup");
@@ -95,7 +97,8 @@ impl Subject {
         let mut ready = self.known.ready;
         loop {
             rounds.tick().await;
-            if let Some(now) = tally.count(self.ask(probe, "Readiness").await)
+            if let Some(passed) = self.ask(probe, "Readiness").await
+                && let Some(now) = tally.count(passed)
                 && now != ready
             {
                 ready = now;
@@ -109,7 +112,8 @@ impl Subject {
         let mut rounds = self.rounds(probe);
         loop {
             rounds.tick().await;
-            if tally.count(self.ask(probe, "Liveness").await) == Some(false) {
+            let asked = self.ask(probe, "Liveness").await;
+            if asked.and_then(|passed| tally.count(passed)) == Some(false) {
                 self.fail(probe, "liveness");
                 return;
             }
@@ -123,13 +127,28 @@ impl Subject {
         self.note(|health| health.failed = Some(Failure { probe: kind, grace }));
     }
 
-    async fn ask(&self, probe: &Probe, kind: &str) -> bool {
-        match check(probe, &self.container, self.ip).await {
-            Ok(()) => true,
-            Err(output) => {
-                let message = format!("{kind} probe failed: {output}");
-                self.unhealthy(&message);
-                false
+    /// Whether the probe passes now; `None` if it could not be asked, which counts for nothing.
+    async fn ask(&self, probe: &Probe, kind: &str) -> Option<bool> {
+        let checked = match &probe.exec {
+            Some(action) => {
+                let runtime = &self.node.runtime;
+                exec::run(runtime, &self.id, action, check::patience(probe)).await
+            }
+            None => check(probe, &self.container, self.ip)
+                .await
+                .map_err(Failed::Exit),
+        };
+        match checked {
+            Ok(()) => Some(true),
+            Err(Failed::Exit(output)) => {
+                self.unhealthy(&format!("{kind} probe failed: {output}"));
+                Some(false)
+            }
+            Err(Failed::NotRun(error)) => {
+                self.unhealthy(&format!(
+                    "{kind} probe errored and resulted in unknown state: {error}"
+                ));
+                None
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The node API: logs, health and pods over HTTPS, for clients whose certificate our authority signed.
+//! The node API: logs, health, pods, and streams into containers and pods, over HTTPS, for administrators: whose
+//! certificate our authority signed and names `system:masters`, as that of the API server does.
 
 mod find;
 mod follow;
@@ -6,7 +7,9 @@ mod line;
 mod logs;
 mod query;
 mod server;
+mod stream;
 mod tail;
 
 pub(crate) use line::log_line_text;
 pub(crate) use server::{NodeApi, serve};
+pub(crate) use stream::Streams;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +18,8 @@ use hyper_util::server::conn::auto;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use plinth_client::Informer;
-use plinth_runtime::Runtime;
+use plinth_runtime::{ContainerId, ContainerState, PodSandbox, Runtime};
+use rustls::pki_types::CertificateDer;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -27,19 +28,24 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::find;
 use super::logs::Reading;
 use super::query::{LogQuery, decode};
+use super::stream::{Forwarded, Program, Streams};
+use super::{find, query};
+
+/// The group whose members may do everything with a node.
+const MASTERS: &str = "system:masters";
 
 /// What the node API shows.
 pub(crate) struct NodeApi {
     pub(crate) pods: Informer<Pod>,
     pub(crate) runtime: Runtime,
+    pub(crate) streams: Streams,
 }
 
 type Body = BoxBody<Bytes, io::Error>;
 
-/// Serves until `shutdown`. The TLS configuration demands client certificates: whoever gets here may read everything.
+/// Serves until `shutdown`. The TLS configuration demands client certificates of the cluster's authority.
 pub(crate) async fn serve(
     api: Arc<NodeApi>,
     listener: TcpListener,
@@ -56,13 +62,14 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (api, acceptor) = (Arc::clone(&api), acceptor.clone());
-        let connection = connect(api, acceptor, stream, peer);
+        let acceptor = acceptor.clone();
+        let connection = connect(Arc::clone(&api), acceptor, stream, peer);
         let shutdown = shutdown.clone();
         connections.spawn(async move { shutdown.run_until_cancelled(connection).await });
     }
     connections.close();
     connections.wait().await;
+    api.streams.finish().await;
 }
 
 async fn connect(
@@ -75,13 +82,22 @@ async fn connect(
         Ok(stream) => stream,
         Err(error) => return debug!(%peer, %error, "node API: TLS handshake failed"),
     };
+    let certificate = stream.get_ref().1.peer_certificates();
+    let allowed = certificate.is_some_and(|chain| chain.first().is_some_and(|c| is_master(c)));
     let service = service_fn(move |request| {
         let api = Arc::clone(&api);
-        async move { Ok::<_, Infallible>(api.answer(&request).await) }
+        async move {
+            // Whoever gets further may run programs in every container.
+            Ok::<_, Infallible>(if allowed {
+                api.answer(request).await
+            } else {
+                text(StatusCode::FORBIDDEN, "Forbidden")
+            })
+        }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     if let Err(error) = builder
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .await
     {
         debug!(%peer, %error, "node API: connection ended");
@@ -89,10 +105,7 @@ async fn connect(
 }
 
 impl NodeApi {
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
-        if request.method() != Method::GET {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed");
-        }
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path: Vec<String> = request
             .uri()
             .path()
@@ -101,15 +114,125 @@ impl NodeApi {
             .map(decode)
             .collect();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        match path.as_slice() {
-            ["healthz"] => text(StatusCode::OK, "ok"),
-            ["pods"] => self.pods(),
-            ["containerLogs", namespace, pod, container] => {
-                let query = request.uri().query().unwrap_or_default();
-                self.logs(namespace, pod, container, query).await
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        match (request.method(), path.as_slice()) {
+            (&Method::GET | &Method::POST, ["exec", namespace, pod, container]) => {
+                let command = query::pairs(&query).into_iter();
+                let command = command.filter(|(name, _)| name == "command");
+                let command = command.map(|(_, word)| word).collect();
+                self.session(request, (namespace, pod, container), |container| {
+                    Program::Exec { container, command }
+                })
+                .await
             }
-            _ => text(StatusCode::NOT_FOUND, "404 page not found"),
+            (&Method::GET | &Method::POST, ["attach", namespace, pod, container]) => {
+                self.session(request, (namespace, pod, container), |container| {
+                    Program::Attach { container }
+                })
+                .await
+            }
+            (&Method::GET | &Method::POST, ["portForward", namespace, pod]) => {
+                let pairs = query::pairs(&query);
+                match self.forwarded(namespace, pod).await {
+                    Ok(pod) => answer(self.streams.forward(request, &pairs, pod)),
+                    Err(refusal) => refusal,
+                }
+            }
+            // Not upstream's: how the API server reaches pods that it has no route to.
+            (&Method::GET, ["connect", namespace, pod, port]) => {
+                let Ok(port) = port.parse() else {
+                    return text(StatusCode::BAD_REQUEST, "no port");
+                };
+                match self.address(namespace, pod) {
+                    Ok(address) => match self.streams.connect(request, (address, port)).await {
+                        Ok(response) => response,
+                        Err(message) => text(StatusCode::BAD_GATEWAY, &message),
+                    },
+                    Err(refusal) => refusal,
+                }
+            }
+            (&Method::GET, ["healthz"]) => text(StatusCode::OK, "ok"),
+            (&Method::GET, ["pods"]) => self.pods(),
+            (&Method::GET, ["containerLogs", namespace, pod, container]) => {
+                self.logs(namespace, pod, container, &query).await
+            }
+            (&Method::GET, _) => text(StatusCode::NOT_FOUND, "404 page not found"),
+            _ => text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed"),
         }
+    }
+
+    fn pod(&self, namespace: &str, name: &str) -> Result<Arc<Pod>, Response<Body>> {
+        self.pods.get(Some(namespace), name).ok_or_else(|| {
+            text(
+                StatusCode::NOT_FOUND,
+                &format!("pod \"{name}\" does not exist"),
+            )
+        })
+    }
+
+    /// The sandbox in which the pod lives now.
+    async fn sandbox(&self, pod: &Pod) -> Option<PodSandbox> {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        let all = self.runtime.pod_sandboxes().await;
+        all.into_iter().find(|s| s.ready && s.config.uid == uid)
+    }
+
+    async fn session(
+        &self,
+        request: Request<Incoming>,
+        (namespace, pod, name): (&str, &str, &str),
+        program: impl FnOnce(ContainerId) -> Program,
+    ) -> Response<Body> {
+        let pod = match self.pod(namespace, pod) {
+            Ok(pod) => pod,
+            Err(refusal) => return refusal,
+        };
+        // What runs is the runtime's to say: the pod's status is always a moment old.
+        let mut running = None;
+        if let Some(sandbox) = self.sandbox(&pod).await {
+            let all = self.runtime.containers().await.into_iter();
+            let mut own = all.filter(|c| c.sandbox == sandbox.id && c.name == name);
+            running = own.find(|c| c.state == ContainerState::Running);
+        }
+        let Some(container) = running else {
+            let message = format!("container not found (\"{name}\")");
+            return text(StatusCode::NOT_FOUND, &message);
+        };
+        let program = program(container.id);
+        if matches!(&program, Program::Exec { command, .. } if command.is_empty()) {
+            return text(StatusCode::BAD_REQUEST, "command must be specified");
+        }
+        let pairs = query::pairs(request.uri().query().unwrap_or_default());
+        answer(
+            self.streams
+                .session(request, &pairs, self.runtime.clone(), program),
+        )
+    }
+
+    async fn forwarded(&self, namespace: &str, name: &str) -> Result<Forwarded, Response<Body>> {
+        let pod = self.pod(namespace, name)?;
+        let sandbox = self.sandbox(&pod).await.ok_or_else(|| {
+            let message = format!("pod \"{name}\" is not running");
+            text(StatusCode::INTERNAL_SERVER_ERROR, &message)
+        })?;
+        Ok(Forwarded {
+            runtime: self.runtime.clone(),
+            sandbox: sandbox.id,
+            uid: sandbox.config.uid,
+        })
+    }
+
+    /// Where the pod is reached from this node.
+    fn address(&self, namespace: &str, name: &str) -> Result<IpAddr, Response<Body>> {
+        let pod = self.pod(namespace, name)?;
+        let ip = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.pod_ip.as_deref());
+        ip.and_then(|ip| ip.parse().ok()).ok_or_else(|| {
+            let message = format!("pod \"{name}\" has no address");
+            text(StatusCode::SERVICE_UNAVAILABLE, &message)
+        })
     }
 
     fn pods(&self) -> Response<Body> {
@@ -136,11 +259,9 @@ impl NodeApi {
             Ok(query) => query,
             Err(message) => return text(StatusCode::BAD_REQUEST, &message),
         };
-        let Some(found) = self.pods.get(Some(namespace), pod) else {
-            return text(
-                StatusCode::NOT_FOUND,
-                &format!("pod \"{pod}\" does not exist"),
-            );
+        let found = match self.pod(namespace, pod) {
+            Ok(found) => found,
+            Err(refusal) => return refusal,
         };
         let id = match find::container(&found, container, query.previous) {
             Ok(id) => id,
@@ -176,6 +297,21 @@ impl NodeApi {
             BodyExt::boxed(StreamBody::new(frames)),
         )
     }
+}
+
+/// Whether a certificate names the group that may do everything.
+fn is_master(certificate: &CertificateDer<'_>) -> bool {
+    use x509_parser::prelude::FromDer as _;
+    x509_parser::certificate::X509Certificate::from_der(certificate).is_ok_and(
+        |(_, certificate)| {
+            let mut groups = certificate.subject().iter_organization();
+            groups.any(|group| group.as_str().is_ok_and(|name| name == MASTERS))
+        },
+    )
+}
+
+fn answer(upgraded: Result<Response<Body>, String>) -> Response<Body> {
+    upgraded.unwrap_or_else(|message| text(StatusCode::BAD_REQUEST, &message))
 }
 
 fn text(status: StatusCode, message: &str) -> Response<Body> {

@@ -417,8 +417,8 @@ fn probes_decide_readiness_and_one_that_cannot_be_run_has_not_passed() {
     let startup = with(json!({"startupProbe": {"tcpSocket": {"port": 80}}}));
     assert_eq!(ready(&startup, Some(health(false, false))), false);
     assert_eq!(ready(&startup, Some(health(true, false))), true);
-    let exec = with(json!({"livenessProbe": {"exec": {"command": ["true"]}}}));
-    assert_eq!(ready(&exec, Some(health(true, true))), false);
+    let grpc = with(json!({"livenessProbe": {"grpc": {"port": 80}}}));
+    assert_eq!(ready(&grpc, Some(health(true, true))), false);
 }
 
 #[test]

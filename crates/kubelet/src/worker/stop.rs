@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Lifecycle, Pod};
 use plinth_client::EventKind::{Normal, Warning};
-use plinth_runtime::{ContainerId, RuntimeError};
+use plinth_runtime::{ContainerId, Runtime, RuntimeError};
 
 use super::{TaskEnd, Worker, left};
 use crate::plan::{Schedule, StopReason};
@@ -52,7 +52,14 @@ impl Worker {
         let (node, pod) = (self.node.clone(), pod.cloned());
         self.tasks.spawn(async move {
             if let (Some(asked), Some(pod)) = (&asked, &pod)
-                && let Err(error) = pre_stop(asked, ip, left(deadline, Timestamp::now())).await
+                && let Err(error) = pre_stop(
+                    &node.runtime,
+                    &id,
+                    asked,
+                    ip,
+                    left(deadline, Timestamp::now()),
+                )
+                .await
             {
                 let message = format!("PreStopHook failed: {error}");
                 node.event(
@@ -113,6 +120,8 @@ impl Worker {
 
 /// Runs the hook within `limit`. Its failure never keeps the container from being stopped (L-14).
 async fn pre_stop(
+    runtime: &Runtime,
+    id: &ContainerId,
     container: &Container,
     ip: Option<IpAddr>,
     limit: Duration,
@@ -129,8 +138,14 @@ async fn pre_stop(
         tokio::time::sleep(asked.min(limit)).await;
         return Ok(());
     }
+    if let Some(action) = &hook.exec {
+        let ran = probe::run_command(runtime, id, action, limit).await;
+        return ran.map_err(|failed| match failed {
+            probe::Failed::Exit(why) | probe::Failed::NotRun(why) => why,
+        });
+    }
     let (Some(get), Some(ip)) = (&hook.http_get, ip) else {
-        return Err("exec hooks are not supported by this node".to_owned());
+        return Err("the pod has no address".to_owned());
     };
     match tokio::time::timeout(limit, probe::http_get(get, container, ip)).await {
         Ok(answer) => answer.map(drop),

@@ -40,7 +40,7 @@ pub(crate) fn resource() -> Resource {
         categories: &[],
         scope: Scope::Cluster,
         verbs: ALL_VERBS,
-        subresources: &[Subresource::Status],
+        subresources: &[Subresource::Proxy, Subresource::Status],
         columns: COLUMNS,
         strategy: &Rules,
     }

@@ -28,7 +28,7 @@ pub(crate) fn resource() -> Resource {
         categories: &["all"],
         scope: Scope::Namespaced,
         verbs: ALL_VERBS,
-        subresources: &[Subresource::Status],
+        subresources: &[Subresource::Proxy, Subresource::Status],
         columns: COLUMNS,
         strategy: &Rules,
     }
