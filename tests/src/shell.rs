@@ -109,6 +109,16 @@ impl Shell {
         })
     }
 
+    /// Starts `line` with its output piped and without input.
+    pub fn spawn(&self, line: &str) -> Result<Child> {
+        println!("$ {line} &");
+        let mut command = self.command(line);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .spawn()
+            .with_context(|| format!("starting `{line}`"))
+    }
+
     /// Runs `line` again and again until `wanted` is content with its output, for at most `limit`.
     pub fn until(
         &self,

@@ -22,6 +22,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADERS: Duration = Duration::from_secs(30);
 /// An HTTP/2 client that is silent this long is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(30);
+/// A client that is silent this long is asked by its network whether it is still there, up to nine times.
+const SILENCE: Duration = Duration::from_secs(15);
 /// Requests under way when the server stops have this long to end.
 const GRACE: Duration = Duration::from_secs(5);
 /// After a failed accept, as with too many open files, the next is tried after this.
@@ -83,9 +85,21 @@ fn with_protocols(tls: Arc<rustls::ServerConfig>) -> Arc<rustls::ServerConfig> {
     Arc::new(own)
 }
 
+/// A client that vanished without a word is noticed, even on a connection that is a stream by now; as Go does.
+fn ask_whether_alive(socket: &TcpStream) -> rustix::io::Result<()> {
+    use rustix::net::sockopt;
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, SILENCE)?;
+    sockopt::set_tcp_keepintvl(socket, SILENCE)?;
+    sockopt::set_tcp_keepcnt(socket, 9)
+}
+
 async fn connection(core: Arc<Core>, tls: TlsAcceptor, socket: TcpStream, watcher: Watcher) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "a socket cannot be set to send at once");
+    }
+    if let Err(error) = ask_whether_alive(&socket) {
+        tracing::debug!(%error, "a socket cannot be set to notice a lost client");
     }
     let stream = match tokio::time::timeout(HANDSHAKE, tls.accept(socket)).await {
         Ok(Ok(stream)) => stream,

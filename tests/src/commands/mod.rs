@@ -7,7 +7,9 @@ mod objects;
 mod pods;
 mod refusals;
 mod sets;
+mod streams;
 
+use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -44,6 +46,8 @@ fn all(stage: &mut Stage) -> Result<()> {
     objects::commands(&desk)?;
     refusals::commands(&desk)?;
     pods::commands(&desk)?;
+    streams::commands(&desk)?;
+    streams::server_lost(stage, &desk)?;
     sets::commands(&desk)?;
     namespaces::commands(&desk)
 }
@@ -76,6 +80,29 @@ impl Desk {
         let output = self.shell.run(line)?;
         ensure!(output.code != 0, "`{line}` was not refused");
         contains(&output, why)
+    }
+
+    /// The line fails with this exit code and says each of `wanted`.
+    fn ends_with(&self, line: &str, code: i32, wanted: &[&str]) -> Result<()> {
+        let output = self.shell.run(line)?;
+        ensure!(
+            output.code == code,
+            "`{line}` exited with {}, not {code}: {}{}",
+            output.code,
+            output.stdout,
+            output.stderr
+        );
+        contains(&output, wanted)
+    }
+
+    /// What the line prints.
+    fn answer(&self, line: &str) -> Result<String> {
+        Ok(self.shell.run(line)?.ok()?.stdout.trim().to_owned())
+    }
+
+    /// Starts the line and lets it run, its output piped.
+    fn spawn(&self, line: &str) -> Result<Child> {
+        self.shell.spawn(line)
     }
 
     /// Sooner or later the line says each of `wanted`.

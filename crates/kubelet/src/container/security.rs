@@ -27,7 +27,6 @@ pub(crate) fn unsupported(spec: &PodSpec, container: &Container) -> Option<Strin
                 .map(|_| "volumeDevices".to_owned())
         })
         .or_else(|| host_port(spec, container).then(|| "hostPort".to_owned()))
-        .or_else(|| post_start(container).then(|| "lifecycle.postStart".to_owned()))
         .or_else(|| {
             seccomp
                 .filter(confined)
@@ -47,13 +46,6 @@ fn host_port(spec: &PodSpec, container: &Container) -> bool {
         .flatten()
         .any(|p| p.host_port.is_some_and(|port| port > 0));
     wanted && spec.host_network != Some(true)
-}
-
-fn post_start(container: &Container) -> bool {
-    container
-        .lifecycle
-        .as_ref()
-        .is_some_and(|l| l.post_start.is_some())
 }
 
 /// Fills in the user, capabilities and privileges of `config`.

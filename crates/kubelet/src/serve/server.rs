@@ -329,3 +329,30 @@ fn respond(status: StatusCode, kind: &'static str, body: Body) -> Response<Body>
         .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+
+    #[test]
+    fn only_certificates_of_masters_are_let_in() {
+        let allowed = |groups: &[&str]| {
+            let mut name = DistinguishedName::new();
+            name.push(DnType::CommonName, "somebody");
+            for group in groups {
+                name.push(DnType::OrganizationName, *group);
+            }
+            let mut params = CertificateParams::default();
+            params.distinguished_name = name;
+            let key = KeyPair::generate().expect("key");
+            let certificate = params.self_signed(&key).expect("certificate");
+            is_master(certificate.der())
+        };
+        assert!(allowed(&["system:masters"]));
+        for groups in [&[][..], &["system:nodes"], &["developers"]] {
+            assert!(!allowed(groups), "{groups:?}");
+        }
+        assert!(!is_master(&CertificateDer::from(&b"nonsense"[..])));
+    }
+}

@@ -3,6 +3,7 @@
 
 mod act;
 mod fetch;
+mod hook;
 mod images;
 mod memory;
 mod message;

@@ -141,6 +141,9 @@ impl Worker {
             "Started",
             "Container started",
         );
+        self.post_start(pod, asked, &id)
+            .await
+            .map_err(|e| ("PostStartHookError", e))?;
         self.memory.starts.remove(&asked.name);
         self.memory.start_failures.remove(&asked.name);
         Ok(())
@@ -253,7 +256,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn current_addresses(&mut self, pod: &Pod) -> Addresses {
+    pub(super) async fn current_addresses(&mut self, pod: &Pod) -> Addresses {
         let desired = self.desired.borrow().clone();
         let seen = self.observe(Some(pod), &desired).await;
         self.addresses(pod, &seen)

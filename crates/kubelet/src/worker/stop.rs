@@ -8,9 +8,8 @@ use k8s_openapi::api::core::v1::{Container, Lifecycle, Pod};
 use plinth_client::EventKind::{Normal, Warning};
 use plinth_runtime::{ContainerId, Runtime, RuntimeError};
 
-use super::{TaskEnd, Worker, left};
+use super::{TaskEnd, Worker, hook, left};
 use crate::plan::{Schedule, StopReason};
-use crate::probe;
 use crate::spec;
 
 /// What a container gets after a preStop hook that took all its grace (L-32).
@@ -133,22 +132,5 @@ async fn pre_stop(
     else {
         return Ok(());
     };
-    if let Some(sleep) = &hook.sleep {
-        let asked = Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0));
-        tokio::time::sleep(asked.min(limit)).await;
-        return Ok(());
-    }
-    if let Some(action) = &hook.exec {
-        let ran = probe::run_command(runtime, id, action, limit).await;
-        return ran.map_err(|failed| match failed {
-            probe::Failed::Exit(why) | probe::Failed::NotRun(why) => why,
-        });
-    }
-    let (Some(get), Some(ip)) = (&hook.http_get, ip) else {
-        return Err("the pod has no address".to_owned());
-    };
-    match tokio::time::timeout(limit, probe::http_get(get, container, ip)).await {
-        Ok(answer) => answer.map(drop),
-        Err(_) => Err("timed out".to_owned()),
-    }
+    hook::run(hook, runtime, id, container, ip, limit).await
 }
