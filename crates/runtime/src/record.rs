@@ -98,6 +98,7 @@ pub(crate) struct ContainerRecord {
 /// Everything the shim must know to run a program in a container.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_excessive_bools)] // each is a wish of its own, as in CRI
 pub(crate) struct Launch {
     /// Top first.
     pub(crate) lower_dirs: Vec<PathBuf>,

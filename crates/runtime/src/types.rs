@@ -93,6 +93,7 @@ pub struct PodSandbox {
 /// How a container is to be run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_excessive_bools)] // each is a wish of its own, as in CRI
 pub struct ContainerConfig {
     /// Name within the pod.
     pub name: String,

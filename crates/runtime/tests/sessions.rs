@@ -56,13 +56,10 @@ async fn until(stream: &mut (impl tokio::io::AsyncRead + Unpin), wanted: &str) -
             seen.extend_from_slice(&piece[..count]);
         }
     };
-    if tokio::time::timeout(DEADLINE, read).await.is_err() {
-        panic!(
-            "{wanted:?} never came: {:?}",
-            String::from_utf8_lossy(&seen)
-        );
-    }
-    String::from_utf8(seen).expect("text")
+    let came = tokio::time::timeout(DEADLINE, read).await.is_ok();
+    let seen = String::from_utf8(seen).expect("text");
+    assert!(came, "{wanted:?} never came: {seen:?}");
+    seen
 }
 
 async fn gone(text: &str) {

@@ -131,7 +131,7 @@ impl Core {
     fn object(&self, plural: &str, namespace: &str, name: &str) -> Result<Value, Status> {
         let kind = self.kinds.core(plural);
         let kind = kind.ok_or_else(|| Status::internal(format!("{plural} are not served")))?;
-        let object = live(kind, namespace, name)?;
+        let object = live(&kind, namespace, name)?;
         serde_json::from_slice(&object.bytes).map_err(Status::internal)
     }
 

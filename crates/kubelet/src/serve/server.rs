@@ -45,6 +45,15 @@ pub(crate) struct NodeApi {
 
 type Body = BoxBody<Bytes, io::Error>;
 
+/// Why a request is not served.
+struct Refusal(StatusCode, String);
+
+impl Refusal {
+    fn answer(self) -> Response<Body> {
+        text(self.0, &self.1)
+    }
+}
+
 /// Serves until `shutdown`. The TLS configuration demands client certificates of the cluster's authority.
 pub(crate) async fn serve(
     api: Arc<NodeApi>,
@@ -135,7 +144,7 @@ impl NodeApi {
                 let pairs = query::pairs(&query);
                 match self.forwarded(namespace, pod).await {
                     Ok(pod) => answer(self.streams.forward(request, &pairs, pod)),
-                    Err(refusal) => refusal,
+                    Err(refusal) => refusal.answer(),
                 }
             }
             // Not upstream's: how the API server reaches pods that it has no route to.
@@ -148,7 +157,7 @@ impl NodeApi {
                         Ok(response) => response,
                         Err(message) => text(StatusCode::BAD_GATEWAY, &message),
                     },
-                    Err(refusal) => refusal,
+                    Err(refusal) => refusal.answer(),
                 }
             }
             (&Method::GET, ["healthz"]) => text(StatusCode::OK, "ok"),
@@ -161,13 +170,14 @@ impl NodeApi {
         }
     }
 
-    fn pod(&self, namespace: &str, name: &str) -> Result<Arc<Pod>, Response<Body>> {
-        self.pods.get(Some(namespace), name).ok_or_else(|| {
-            text(
+    fn pod(&self, namespace: &str, name: &str) -> Result<Arc<Pod>, Refusal> {
+        let missing = || {
+            Refusal(
                 StatusCode::NOT_FOUND,
-                &format!("pod \"{name}\" does not exist"),
+                format!("pod \"{name}\" does not exist"),
             )
-        })
+        };
+        self.pods.get(Some(namespace), name).ok_or_else(missing)
     }
 
     /// The sandbox in which the pod lives now.
@@ -185,7 +195,7 @@ impl NodeApi {
     ) -> Response<Body> {
         let pod = match self.pod(namespace, pod) {
             Ok(pod) => pod,
-            Err(refusal) => return refusal,
+            Err(refusal) => return refusal.answer(),
         };
         // What runs is the runtime's to say: the pod's status is always a moment old.
         let mut running = None;
@@ -209,11 +219,11 @@ impl NodeApi {
         )
     }
 
-    async fn forwarded(&self, namespace: &str, name: &str) -> Result<Forwarded, Response<Body>> {
+    async fn forwarded(&self, namespace: &str, name: &str) -> Result<Forwarded, Refusal> {
         let pod = self.pod(namespace, name)?;
         let sandbox = self.sandbox(&pod).await.ok_or_else(|| {
             let message = format!("pod \"{name}\" is not running");
-            text(StatusCode::INTERNAL_SERVER_ERROR, &message)
+            Refusal(StatusCode::INTERNAL_SERVER_ERROR, message)
         })?;
         Ok(Forwarded {
             runtime: self.runtime.clone(),
@@ -223,7 +233,7 @@ impl NodeApi {
     }
 
     /// Where the pod is reached from this node.
-    fn address(&self, namespace: &str, name: &str) -> Result<IpAddr, Response<Body>> {
+    fn address(&self, namespace: &str, name: &str) -> Result<IpAddr, Refusal> {
         let pod = self.pod(namespace, name)?;
         let ip = pod
             .status
@@ -231,7 +241,7 @@ impl NodeApi {
             .and_then(|status| status.pod_ip.as_deref());
         ip.and_then(|ip| ip.parse().ok()).ok_or_else(|| {
             let message = format!("pod \"{name}\" has no address");
-            text(StatusCode::SERVICE_UNAVAILABLE, &message)
+            Refusal(StatusCode::SERVICE_UNAVAILABLE, message)
         })
     }
 
@@ -261,7 +271,7 @@ impl NodeApi {
         };
         let found = match self.pod(namespace, pod) {
             Ok(found) => found,
-            Err(refusal) => return refusal,
+            Err(refusal) => return refusal.answer(),
         };
         let id = match find::container(&found, container, query.previous) {
             Ok(id) => id,

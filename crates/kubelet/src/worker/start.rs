@@ -141,7 +141,7 @@ impl Worker {
             "Started",
             "Container started",
         );
-        self.post_start(pod, asked, &id)
+        Box::pin(self.post_start(pod, asked, &id))
             .await
             .map_err(|e| ("PostStartHookError", e))?;
         self.memory.starts.remove(&asked.name);

@@ -235,9 +235,10 @@ impl Running {
                 }
             };
             if asked && !self.hear(&mut buffer) {
-                return if ended.is_none() {
-                    self.kill()
-                };
+                if ended.is_none() {
+                    self.kill();
+                }
+                return;
             }
             if let Some(terminal) = &mut self.terminal {
                 for pump in [&mut terminal.input, &mut terminal.output]

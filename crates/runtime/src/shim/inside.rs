@@ -94,6 +94,7 @@ impl Entry<'_> {
         let cwd = self.process.cwd();
         std::env::set_current_dir(cwd).map_err(|e| {
             let why = program::GoLike::go_like(&e);
+            let cwd = cwd.display().to_string();
             format!("chdir to cwd ({cwd:?}) set in config.json failed: {why}")
         })?;
         let mut env = self.process.env().clone().unwrap_or_default();

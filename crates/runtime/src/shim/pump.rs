@@ -102,11 +102,8 @@ mod tests {
         let mut written = 0;
         // Two pipes and one read are full long before this.
         rustix::io::ioctl_fionbio(&source, true).expect("non-blocking");
-        loop {
-            match source.write(&piece) {
-                Ok(count) => written += count,
-                Err(_) => break,
-            }
+        while let Ok(count) = source.write(&piece) {
+            written += count;
             pump.turn(&mut buffer);
             assert!(pump.held.len() <= buffer.len());
             assert!(written < 1 << 20);

@@ -117,9 +117,10 @@ impl Streams {
             Upgrade::Spdy => {
                 let offered = |name: &&&str| offers.iter().any(|offer| offer == **name);
                 // Clients without the header speak the first version there was.
-                let protocol = match offers.is_empty() {
-                    true => remote::PROTOCOLS.last(),
-                    false => remote::PROTOCOLS.iter().find(offered),
+                let protocol = if offers.is_empty() {
+                    remote::PROTOCOLS.last()
+                } else {
+                    remote::PROTOCOLS.iter().find(offered)
                 };
                 let protocol = *protocol.ok_or_else(|| unknown(&offers, remote::PROTOCOLS))?;
                 let answer = upgrade.accept(&headers, Some(protocol))?;

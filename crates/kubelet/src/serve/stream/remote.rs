@@ -93,12 +93,9 @@ where
     };
     let reading = streams.read(said);
     let serving = async {
-        let streams = match tokio::time::timeout(STREAMS, complete).await {
-            Ok(Ok(streams)) => streams,
-            _ => {
-                let _ = replies.send(Reply::End).await;
-                return;
-            }
+        let Ok(Ok(streams)) = tokio::time::timeout(STREAMS, complete).await else {
+            let _ = replies.send(Reply::End).await;
+            return;
         };
         let (outgoing, hears) = mpsc::channel(QUEUE);
         let telling = tell(streams, hears, replies, protocol == PROTOCOLS[0]);

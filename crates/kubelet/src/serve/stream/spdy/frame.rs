@@ -9,6 +9,8 @@ use tokio::sync::mpsc;
 use super::headers::{Deflate, Inflate, Pairs};
 use crate::serve::stream::client::PIECE;
 
+/// The first bit of a frame that is not data.
+const CONTROL: u32 = 1 << 31;
 const VERSION: u16 = 3;
 const SYN_STREAM: u16 = 1;
 const SYN_REPLY: u16 = 2;
@@ -97,18 +99,15 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
                 Err(error) => return Err(error),
             }
-            let [a, b, c, d, flags, length @ ..] = head;
-            let [x, y, z] = length;
-            let length = usize::try_from(u32::from_be_bytes([0, x, y, z])).unwrap_or(usize::MAX);
-            if a & 0x80 == 0 {
-                self.data = Some((
-                    u32::from_be_bytes([a, b, c, d]),
-                    length,
-                    flags & FLAG_FIN != 0,
-                ));
+            let word = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+            let length = u32::from_be_bytes([0, head[5], head[6], head[7]]);
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            let (flags, kind) = (head[4], u16::from_be_bytes([head[2], head[3]]));
+            if word & CONTROL == 0 {
+                self.data = Some((word, length, flags & FLAG_FIN != 0));
                 continue;
             }
-            if u16::from_be_bytes([a & 0x7f, b]) != VERSION {
+            if u16::from_be_bytes([head[0] & 0x7f, head[1]]) != VERSION {
                 return Err(bad("not version 3"));
             }
             if length > MAX_CONTROL {
@@ -116,7 +115,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             }
             let mut content = vec![0; length];
             self.from.read_exact(&mut content).await?;
-            if let Some(frame) = self.control(u16::from_be_bytes([c, d]), flags, &content)? {
+            if let Some(frame) = self.control(kind, flags, &content)? {
                 return Ok(Some(frame));
             }
         }

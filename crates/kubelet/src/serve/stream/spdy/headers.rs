@@ -105,11 +105,8 @@ pub(super) struct Inflate(Decompress);
 /// Writes the blocks of one connection, in order.
 pub(super) struct Deflate(Compress);
 
-fn bad(what: impl ToString) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("SPDY headers: {}", what.to_string()),
-    )
+fn bad(what: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("SPDY headers: {what}"))
 }
 
 impl Inflate {
