@@ -122,14 +122,16 @@ async fn a_program_runs_as_the_container_does() {
             },
         )
         .await;
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    let status = node.status(&own).await;
+    while !log_text(&status).contains("uts:") {
+        assert!(tokio::time::Instant::now() < deadline, "nothing is said");
+        tokio::task::yield_now().await;
+    }
     let inside = sync(&node, &own, &format!("{seen}; exit 3")).await;
     assert_eq!(inside.exit_code, 3);
     let inside = String::from_utf8(inside.output).expect("text");
-    assert_eq!(
-        inside,
-        log_text(&node.status(&own).await),
-        "as the container's own program"
-    );
+    assert_eq!(inside, log_text(&status), "as the container's own program");
     assert!(inside.contains("uid=1000(node)") && inside.contains("of the container"));
     let processes = sync(&node, &id, "echo /proc/[0-9]*").await.output;
     let processes = String::from_utf8(processes).expect("text");
