@@ -228,8 +228,8 @@ fn print(definitions: &BTreeMap<String, Definition>) -> Result<String> {
 
 fn attributes(out: &mut String, shape: &Shape) -> Result<()> {
     match (shape.list_type.as_deref(), shape.map_type.as_deref()) {
-        // Maps are granular unless said otherwise.
-        (None, None | Some("granular")) => {}
+        (None, None) => {}
+        (None, Some("granular")) => out.push_str(".granular()"),
         (Some("atomic"), None) | (None, Some("atomic")) => out.push_str(".atomic()"),
         (Some("set"), None) => out.push_str(".set()"),
         (Some("map"), None) => write!(out, ".keyed(&{:?})", shape.list_map_keys)?,

@@ -1,6 +1,7 @@
 //! The API of the built-in kinds, as pure functions over JSON values: schemas, decoding, defaults, validation,
 //! patches, tables and documents. It refuses to know about storage, HTTP and the clock.
 
+pub mod apply;
 mod cel;
 mod custom;
 mod decode;
@@ -23,7 +24,9 @@ pub mod table;
 mod version;
 
 pub use custom::{Custom, compile};
-pub use decode::{BodyFormat, DecodeError, Decoded, FieldValidation, UnknownField, decode, prune};
+pub use decode::{
+    BodyFormat, DecodeError, Decoded, FieldValidation, UnknownField, decode, fit_to, prune,
+};
 pub use field::{ErrorKind, FieldError, Path};
 pub use quantity::{Quantity, QuantityError};
 pub use resource::{

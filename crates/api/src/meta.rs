@@ -191,6 +191,12 @@ pub fn labels(labels: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
+/// Whether annotations are small enough to be kept.
+pub(crate) fn annotations_fit(annotations: &serde_json::Map<String, Value>) -> bool {
+    let size = |(key, value): (&String, &Value)| key.len() + value.as_str().map_or(0, str::len);
+    annotations.iter().map(size).sum::<usize>() <= ANNOTATIONS_MAX
+}
+
 /// Faults of a map of annotations.
 pub fn annotations(annotations: &Value, path: &Path) -> Vec<FieldError> {
     let (mut errors, mut size) = (Vec::new(), 0);

@@ -295,6 +295,16 @@ pub trait Strategy: Sync {
         None
     }
 
+    /// Dotted paths of fields that the endpoint of a subresource (or with an empty name, of the object) cannot
+    /// change: whoever sends them there does not come to manage them.
+    fn reset_fields(&self, subresource: &str) -> &'static [&'static str] {
+        match subresource {
+            "" => &["status"],
+            "status" => &["spec"],
+            _ => &[],
+        }
+    }
+
     /// Whether an update without a resourceVersion overwrites.
     fn unconditional_update(&self) -> bool {
         true

@@ -94,8 +94,6 @@ fn facts(definition: &Value) -> BTreeMap<String, Value> {
             if name == "stopSignal" {
                 property.remove("enum");
             }
-            // Maps are granular unless said otherwise.
-            property.retain(|key, value| key != "x-kubernetes-map-type" || value != "granular");
         }
         facts.insert(format!("properties.{name}"), property);
     }

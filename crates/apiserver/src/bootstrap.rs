@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::kind::Kind;
 use crate::server::{Core, StartError};
-use crate::write::{Part, Proposal};
+use crate::write::{Managing, Part, Proposal, Terms};
 
 /// Makes what is missing and corrects what this server's address decides.
 pub(crate) async fn run(core: &Core) -> Result<(), StartError> {
@@ -91,7 +91,7 @@ async fn ensure(
     let kind: &Kind = &kind;
     if kind.cache.get(&namespace, &name).is_none() {
         return core
-            .create_object(kind, object, false)
+            .create_object(kind, object, Terms::OWN, Managing::Due)
             .await
             .map(drop)
             .map_err(failed);
@@ -107,9 +107,10 @@ async fn ensure(
         Ok(Proposal {
             object: next,
             warnings: Vec::new(),
+            managing: Managing::Due,
         })
     };
-    core.update(kind, &namespace, &name, Part::Main, false, propose)
+    core.update(kind, &namespace, &name, Part::Main, Terms::OWN, propose)
         .await
         .map(drop)
         .map_err(failed)

@@ -18,7 +18,7 @@ use crate::encode::Layout;
 use crate::kind::{CustomKinds, Kind, Kinds};
 use crate::server::Core;
 use crate::webhook::Hook;
-use crate::write::{DeleteOptions, Part, Proposal, timestamp};
+use crate::write::{DeleteOptions, Managing, Part, Proposal, Resets, Terms, timestamp};
 
 /// Whether this is the kind of definitions.
 pub(crate) fn is_definition(kind: &Kind) -> bool {
@@ -160,9 +160,10 @@ async fn settle(core: &Core, definition: &Value, all: &[Value]) -> Result<(), St
         Ok(Proposal {
             object,
             warnings: Vec::new(),
+            managing: Managing::Due,
         })
     };
-    core.update(&kind, "", name, Part::Status, false, propose)
+    core.update(&kind, "", name, Part::Status, Terms::OWN, propose)
         .boxed()
         .await
         .map(drop)
@@ -360,10 +361,11 @@ async fn remove(core: Arc<Core>, name: String) {
         Ok(Proposal {
             object,
             warnings: Vec::new(),
+            managing: Managing::Due,
         })
     };
     if let Err(status) = core
-        .update(&kind, "", &name, Part::Main, false, propose)
+        .update(&kind, "", &name, Part::Main, Terms::OWN, propose)
         .boxed()
         .await
         && status.code != 404
@@ -454,6 +456,7 @@ fn made(
             schema: custom.schema,
             gvk: Gvk::of(resource.group, resource.version, resource.kind),
             layout: Layout::of(resource),
+            resets: Resets::of(resource),
             cache: cache.clone(),
             storage: resource.group_resource(),
             conversion,

@@ -27,6 +27,15 @@ impl UserInfo {
         }
     }
 
+    /// The product that a part of this process would be upstream, by the name its user has there.
+    pub(crate) fn agent(&self) -> &str {
+        match self.name.strip_prefix("system:") {
+            Some(name) if name.starts_with("node:") => "kubelet",
+            Some(name) => name,
+            None => &self.name,
+        }
+    }
+
     /// The identity in a client certificate, or `None` when it has no common name.
     pub(crate) fn from_certificate(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;

@@ -10,6 +10,7 @@ use plinth_api::{Gvk, Resource, TypeSchema, catalogue, schema_of};
 use crate::cache::KindCache;
 use crate::convert::Conversion;
 use crate::encode::Layout;
+use crate::write::Resets;
 
 /// One served kind.
 pub(crate) struct Kind {
@@ -18,6 +19,8 @@ pub(crate) struct Kind {
     pub(crate) gvk: Gvk,
     /// How objects of this kind are written as bytes.
     pub(crate) layout: Layout,
+    /// What its endpoints cannot change.
+    pub(crate) resets: Resets,
     /// The live objects; kinds that are forms of one another share them.
     pub(crate) cache: Arc<KindCache>,
     /// First segment of storage keys: `pods`, `statefulsets.apps`.
@@ -88,6 +91,7 @@ impl Kinds {
                 schema,
                 gvk: Gvk::of(resource.group, resource.version, resource.kind),
                 layout: Layout::of(resource),
+                resets: Resets::of(resource),
                 cache: stored
                     .as_ref()
                     .map_or_else(Arc::default, |(hub, _)| hub.cache.clone()),

@@ -1,11 +1,11 @@
 //! The query string of a request, read the way upstream reads it: of repeated parameters the first counts (§13.5).
 
+use http::HeaderMap;
 use plinth_api::{FieldError, FieldValidation, Path, Status};
 
+use crate::http::media::{PatchBody, patch_body};
 use crate::route::percent_decode;
-
-/// Names of field managers may have this many bytes.
-const MANAGER_MAX: usize = 128;
+use crate::write::{MANAGER_MAX, agent, is_printable};
 
 /// Parsed parameters.
 #[derive(Debug, Default)]
@@ -79,17 +79,41 @@ fn unescape(text: &str) -> Option<String> {
 }
 
 /// What a write's parameters ask for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct WriteOptions {
     /// Everything but the commit.
     pub(crate) dry_run: bool,
     pub(crate) validation: FieldValidation,
+    /// Who manages the fields that the write changes: `fieldManager`, or the client's product.
+    pub(crate) manager: String,
+    /// Whether applying takes fields of other managers.
+    pub(crate) force: bool,
 }
 
 impl WriteOptions {
     /// Reads them; `kind` is what upstream calls them, as in `CreateOptions`.
-    pub(crate) fn parse(query: &Query, kind: &str) -> Result<Self, Status> {
+    pub(crate) fn parse(query: &Query, headers: &HeaderMap, kind: &str) -> Result<Self, Status> {
+        let applies = kind == "PatchOptions" && patch_body(headers) == Ok(PatchBody::Configuration);
         let mut errors = Vec::new();
+        let manager = query.get("fieldManager").unwrap_or_default();
+        let at = Path::new("fieldManager");
+        if kind == "PatchOptions" && !applies && query.get("force").is_some() {
+            errors.push(FieldError::forbidden(
+                &Path::new("force"),
+                "may not be specified for non-apply patch",
+            ));
+        }
+        if applies && manager.is_empty() {
+            errors.push(FieldError::required(&at, "is required for apply patch"));
+        }
+        if manager.len() > MANAGER_MAX {
+            errors.push(FieldError::too_long(&at, MANAGER_MAX));
+        }
+        for (position, letter) in manager.char_indices().filter(|(_, c)| !is_printable(*c)) {
+            let code = u32::from(letter);
+            let why = format!("invalid character U+{code:04X} (at position {position})");
+            errors.push(FieldError::invalid(&at, manager, why));
+        }
         let dry_run = dry_run(&query.all("dryRun"), &mut errors);
         let validation = match query.get("fieldValidation").unwrap_or_default() {
             "" | "Warn" => FieldValidation::Warn,
@@ -104,27 +128,19 @@ impl WriteOptions {
                 FieldValidation::Warn
             }
         };
-        let manager = query.get("fieldManager").unwrap_or_default();
-        if manager.len() > MANAGER_MAX {
-            errors.push(FieldError::too_long(
-                &Path::new("fieldManager"),
-                MANAGER_MAX,
-            ));
+        if !errors.is_empty() {
+            return Err(invalid_options(kind, &errors));
         }
-        if kind == "PatchOptions" && query.get("force").is_some() {
-            errors.push(FieldError::forbidden(
-                &Path::new("force"),
-                "may not be specified for non-apply patch",
-            ));
-        }
-        if errors.is_empty() {
-            Ok(Self {
-                dry_run,
-                validation,
-            })
-        } else {
-            Err(invalid_options(kind, &errors))
-        }
+        Ok(Self {
+            dry_run,
+            validation,
+            manager: if manager.is_empty() {
+                agent(headers)
+            } else {
+                manager.to_owned()
+            },
+            force: query.flag("force").unwrap_or(false),
+        })
     }
 }
 
@@ -300,13 +316,18 @@ mod tests {
         assert!(
             WriteOptions::parse(
                 &Query::parse(Some("dryRun=All&dryRun=All")),
+                &HeaderMap::new(),
                 "CreateOptions"
             )
             .unwrap()
             .dry_run
         );
-        let status =
-            WriteOptions::parse(&Query::parse(Some("dryRun=all")), "CreateOptions").unwrap_err();
+        let status = WriteOptions::parse(
+            &Query::parse(Some("dryRun=all")),
+            &HeaderMap::new(),
+            "CreateOptions",
+        )
+        .unwrap_err();
         let expected = r#"CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["all"]: supported values: "All""#;
         assert_eq!((status.code, status.message.as_str()), (422, expected));
     }

@@ -9,8 +9,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::header::USER_AGENT;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
 use plinth_api::Status;
 use plinth_store::{Store, StoreError};
@@ -252,8 +253,13 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let (core, caller) = (self.core.clone(), self.caller.clone());
+        if let Caller::Internal(user) = &caller
+            && let Ok(agent) = HeaderValue::from_str(user.agent())
+        {
+            request.headers_mut().entry(USER_AGENT).or_insert(agent);
+        }
         Box::pin(async move { Ok(core.handle(&caller, request).await) })
     }
 }

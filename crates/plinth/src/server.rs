@@ -146,7 +146,11 @@ async fn serve(config: Config) -> Result<()> {
         plinth_controllers::run(controllers).await;
         Ok(())
     });
-    let scheduler = plinth_scheduler::run(manager.clone(), shutdown.clone());
+    let scheduler = plinth_scheduler::run(
+        manager.clone(),
+        client("system:kube-scheduler"),
+        shutdown.clone(),
+    );
     parts.spawn(async move {
         scheduler.await;
         Ok(())

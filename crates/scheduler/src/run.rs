@@ -6,7 +6,7 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
-use kube::ResourceExt;
+use kube::{Client, ResourceExt};
 use plinth_client::{ApiError, Change, Informers, Recorder, WorkQueue, run_workers};
 use tokio_util::sync::CancellationToken;
 
@@ -40,9 +40,8 @@ struct State {
     waiting: Waiting,
 }
 
-/// Schedules the pods that name `default-scheduler` until `shutdown`.
-pub async fn run(informers: Informers, shutdown: CancellationToken) {
-    let client = informers.client().clone();
+/// Schedules the pods that name `default-scheduler` until `shutdown`. What it writes, it writes with `client`.
+pub async fn run(informers: Informers, client: Client, shutdown: CancellationToken) {
     let scheduler = Arc::new(Scheduler {
         actor: Actor {
             recorder: Recorder::new(client.clone(), NAME, ""),

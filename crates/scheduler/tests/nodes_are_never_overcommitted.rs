@@ -90,7 +90,11 @@ async fn many_pods_at_once_fill_the_nodes_exactly() {
     make_node(&test, "a").await;
     make_node(&test, "b").await;
     let shutdown = CancellationToken::new();
-    let scheduler = plinth_scheduler::run(Informers::new(client("scheduler")), shutdown.clone());
+    let scheduler = plinth_scheduler::run(
+        Informers::new(client("scheduler")),
+        client("scheduler"),
+        shutdown.clone(),
+    );
     let _scheduler = AbortOnDropHandle::new(tokio::spawn(scheduler));
 
     let pods: Api<Pod> = Api::namespaced(test.clone(), "default");

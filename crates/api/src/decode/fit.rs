@@ -291,7 +291,8 @@ fn is_nothing(schema: &TypeSchema, field: &FieldSchema, value: &Value) -> bool {
     }
     match (&field.ty, value) {
         (Type::Any | Type::RawObject | Type::Fields, _) => false,
-        (Type::List(_), Value::Array(items)) => items.is_empty(),
+        // An empty list of managers says something: forget them.
+        (Type::List(_), Value::Array(items)) => items.is_empty() && field.name != "managedFields",
         (Type::Map(_), Value::Object(entries)) => entries.is_empty(),
         (_, Value::Null) => true,
         (Type::Str | Type::Bytes, Value::String(text)) => {

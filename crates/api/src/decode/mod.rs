@@ -149,6 +149,36 @@ pub fn prune(schema: &TypeSchema, object: &mut Value) -> Vec<UnknownField> {
     unknown.into_iter().map(UnknownField).collect()
 }
 
+/// A body without any schema.
+pub(crate) struct Untyped {
+    pub(crate) value: Value,
+    /// One text for all fields given twice, if any.
+    pub(crate) duplicates: Option<String>,
+}
+
+/// Parses YAML and says nothing about what it holds. JSON is YAML, but read faster as what it is.
+pub(crate) fn parse_yaml(body: &[u8]) -> Result<Untyped, String> {
+    if body.first() == Some(&b'{')
+        && let Ok(node) = Node::from_json(body)
+    {
+        let mut twice = Vec::new();
+        let value = node.into_value(&mut String::new(), &mut twice);
+        return Ok(Untyped {
+            value,
+            duplicates: yaml::duplicates(&twice),
+        });
+    }
+    yaml::parse(body).map(|parsed| Untyped {
+        value: parsed.node.into_value(&mut String::new(), &mut Vec::new()),
+        duplicates: parsed.duplicates,
+    })
+}
+
+/// Brings an object made of parts into the form of its type, as the converter between upstream's types does.
+pub fn fit_to(schema: &'static TypeSchema, object: Value) -> Result<Value, String> {
+    fit(schema, Node::from(object), Dialect::Converter).map(|(object, _)| object)
+}
+
 /// Decodes a patched object; the error texts are upstream's without the words around them.
 pub(crate) fn decode_patched(
     schema: &'static TypeSchema,

@@ -254,6 +254,7 @@ fn property(holder: &str, field: &FieldSchema, text: Option<&str>, dialect: Dial
             schema["x-kubernetes-list-type"] = json!("atomic");
         }
         Topology::Atomic => schema["x-kubernetes-map-type"] = json!("atomic"),
+        Topology::Granular => schema["x-kubernetes-map-type"] = json!("granular"),
         Topology::Set => schema["x-kubernetes-list-type"] = json!("set"),
         Topology::Keyed(keys) => {
             schema["x-kubernetes-list-type"] = json!("map");

@@ -12,7 +12,7 @@ pub(super) fn value(fields: &Map<String, Value>) -> String {
 }
 
 /// Any value in the form of Go's `%v`.
-pub(super) fn any(value: &Value) -> String {
+pub(crate) fn any(value: &Value) -> String {
     let mut out = String::new();
     print(value, &mut out);
     out

@@ -7,6 +7,7 @@ mod merge;
 mod ordering;
 mod strategic;
 
+pub(crate) use gotext::any as go_value;
 use serde_json::Value;
 
 use crate::decode::{Dialect, FieldValidation, Node, decode_patched, fit, set_type, strict_error};

@@ -1,7 +1,7 @@
 //! The built-in kinds: one file each, plus what several of them share. Knows no storage and no HTTP.
 
-pub(crate) mod apiextensions;
 mod admissionregistration;
+pub(crate) mod apiextensions;
 mod apiregistration;
 mod apps;
 mod autoscaling;
@@ -26,8 +26,8 @@ mod scheduling;
 mod storage;
 #[cfg(test)]
 mod testing;
-mod webhook_client;
 mod typed;
+mod webhook_client;
 mod workload;
 
 pub(crate) use core::pod::qos_class;

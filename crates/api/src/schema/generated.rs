@@ -2393,7 +2393,7 @@ f("volumeName",Str),]);
 
 static CORE_V1_PERSISTENTVOLUMECLAIMSTATUS: TypeSchema = t("io.k8s.api.core.v1.PersistentVolumeClaimStatus", &[
 f("accessModes",List(&Str)).atomic(),
-f("allocatedResourceStatuses",Map(&Str)),
+f("allocatedResourceStatuses",Map(&Str)).granular(),
 f("allocatedResources",Map(&Quantity)),
 f("capacity",Map(&Quantity)),
 f("conditions",List(&Object(&CORE_V1_PERSISTENTVOLUMECLAIMCONDITION))).keyed(&["type"]).merge().merge_key("type"),
@@ -2423,7 +2423,7 @@ f("azureFile",Object(&CORE_V1_AZUREFILEPERSISTENTVOLUMESOURCE)),
 f("capacity",Map(&Quantity)),
 f("cephfs",Object(&CORE_V1_CEPHFSPERSISTENTVOLUMESOURCE)),
 f("cinder",Object(&CORE_V1_CINDERPERSISTENTVOLUMESOURCE)),
-f("claimRef",Object(&CORE_V1_OBJECTREFERENCE)),
+f("claimRef",Object(&CORE_V1_OBJECTREFERENCE)).granular(),
 f("csi",Object(&CORE_V1_CSIPERSISTENTVOLUMESOURCE)),
 f("fc",Object(&CORE_V1_FCVOLUMESOURCE)),
 f("flexVolume",Object(&CORE_V1_FLEXPERSISTENTVOLUMESOURCE)),

@@ -4,12 +4,14 @@
 mod equality;
 #[rustfmt::skip]
 mod generated;
+mod inline;
 mod pointers;
 
 pub use equality::semantically_equal;
+pub(crate) use inline::is_inline;
+pub(crate) use pointers::keeps_zero;
 
 use crate::structural::Structural;
-pub(crate) use pointers::keeps_zero;
 
 /// A group, a version and a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -140,6 +142,8 @@ pub enum Topology {
     Undeclared,
     /// The whole value has one owner.
     Atomic,
+    /// Every field has its own owner, even if the type says otherwise.
+    Granular,
     /// A list of unique scalars.
     Set,
     /// A list of objects that are told apart by these fields.
@@ -242,6 +246,11 @@ impl FieldSchema {
 
     const fn atomic(mut self) -> Self {
         self.topology = Topology::Atomic;
+        self
+    }
+
+    const fn granular(mut self) -> Self {
+        self.topology = Topology::Granular;
         self
     }
 

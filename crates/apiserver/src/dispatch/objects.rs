@@ -79,7 +79,7 @@ impl Core {
             }
             (&Method::PATCH, false) if does("patch") => {
                 let accept = accepted(parts, query, false)?;
-                media::patch_kind(&parts.headers)?;
+                media::patch_body(&parts.headers)?;
                 let incoming = incoming(parts, query, "PatchOptions", body)?;
                 let written = self
                     .patch(
@@ -303,7 +303,7 @@ fn incoming<'r>(
     body: &'r Bytes,
 ) -> Result<Incoming<'r>, Status> {
     Ok(Incoming {
-        options: WriteOptions::parse(query, options)?,
+        options: WriteOptions::parse(query, &parts.headers, options)?,
         headers: &parts.headers,
         body,
     })

@@ -321,17 +321,22 @@ pub(crate) fn body_text<'b>(
     }
 }
 
-/// The kind of a patch in a request body.
-pub(crate) fn patch_kind(headers: &HeaderMap) -> Result<PatchKind, Status> {
+/// What a patch's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PatchBody {
+    /// Changes to the live object.
+    Patch(PatchKind),
+    /// A configuration that becomes part of the object.
+    Configuration,
+}
+
+/// What the body of a patch is.
+pub(crate) fn patch_body(headers: &HeaderMap) -> Result<PatchBody, Status> {
     match content_media(headers) {
-        "application/json-patch+json" => Ok(PatchKind::Json),
-        "application/merge-patch+json" => Ok(PatchKind::Merge),
-        "application/strategic-merge-patch+json" => Ok(PatchKind::Strategic),
-        "application/apply-patch+yaml" => Err(Status::unsupported_media_type(&[
-            "application/json-patch+json",
-            "application/merge-patch+json",
-            "application/strategic-merge-patch+json",
-        ])),
+        "application/json-patch+json" => Ok(PatchBody::Patch(PatchKind::Json)),
+        "application/merge-patch+json" => Ok(PatchBody::Patch(PatchKind::Merge)),
+        "application/strategic-merge-patch+json" => Ok(PatchBody::Patch(PatchKind::Strategic)),
+        "application/apply-patch+yaml" => Ok(PatchBody::Configuration),
         _ => Err(Status {
             message: "415: Unsupported Media Type".to_owned(),
             details: Some(plinth_api::Details::default()),

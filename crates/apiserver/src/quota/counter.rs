@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::Staleness;
 use crate::admission::objects_in;
 use crate::server::Core;
-use crate::write::{Part, Proposal, meta_text};
+use crate::write::{Managing, Part, Proposal, Terms, meta_text};
 
 /// Counts until the server stops.
 pub(crate) async fn count(core: Arc<Core>) {
@@ -58,11 +58,12 @@ impl Core {
                 Ok(Proposal {
                     object: next,
                     warnings: Vec::new(),
+                    managing: Managing::Due,
                 })
             };
             let name = meta_text(&found, "name");
             match self
-                .update(&quotas, namespace, name, Part::Status, false, propose)
+                .update(&quotas, namespace, name, Part::Status, Terms::OWN, propose)
                 .await
             {
                 Err(status) if status.code != 404 => return Err(status),

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 use crate::cache::Header;
 use crate::kind::Kind;
 use crate::server::Core;
-use crate::write::{Part, Proposal, meta_text};
+use crate::write::{Managing, Part, Proposal, Terms, meta_text};
 
 pub(crate) use counter::count;
 
@@ -225,10 +225,11 @@ impl Core {
             Ok(Proposal {
                 object: next,
                 warnings: Vec::new(),
+                managing: Managing::Due,
             })
         };
         match self
-            .update(&quotas, namespace, name, Part::Status, false, propose)
+            .update(&quotas, namespace, name, Part::Status, Terms::OWN, propose)
             .await
         {
             // A quota that went away limits nothing.

@@ -5,7 +5,7 @@ use plinth_api::{FieldError, Gvk, Path, Status, schema_of};
 use serde_json::{Value, json};
 
 use super::update::{Proposal, subresource_conflict};
-use super::{Incoming, Part, check_name, check_namespace, meta_text, timestamp};
+use super::{Incoming, Managing, Part, check_name, check_namespace, meta_text, timestamp};
 use crate::kind::Kind;
 use crate::read::plain_error;
 use crate::server::Core;
@@ -44,7 +44,7 @@ impl Core {
             namespace,
             name,
             Part::Bound,
-            incoming.options.dry_run,
+            incoming.terms(),
             propose,
         )
         .await?;
@@ -123,5 +123,7 @@ fn bound(kind: &Kind, live: &Value, node: &str, binding: &Value) -> Result<Propo
     Ok(Proposal {
         object: pod,
         warnings: Vec::new(),
+        // As upstream, which leaves the managers of a bound pod alone.
+        managing: Managing::Done,
     })
 }

@@ -6,7 +6,11 @@ use plinth_store::Expect;
 use rand::Rng;
 use serde_json::Value;
 
-use super::{Incoming, Refused, Written, check_namespace, meta_text, metadata, timestamp};
+use super::managed::manage;
+use super::{
+    Incoming, Managing, Part, Refused, Terms, Written, check_namespace, meta_text, metadata,
+    timestamp,
+};
 use crate::admission::{self, Operation};
 use crate::kind::Kind;
 use crate::read::plain_error;
@@ -30,7 +34,7 @@ impl Core {
         let mut decoded = incoming.decode(kind.schema, &kind.gvk)?;
         check_namespace(&mut decoded.object, namespace, kind.resource.namespaced())?;
         let mut written = self
-            .create_object(kind, decoded.object, incoming.options.dry_run)
+            .create_object(kind, decoded.object, incoming.terms(), Managing::Due)
             .await?;
         written.warnings.splice(..0, decoded.warnings);
         Ok(written)
@@ -41,18 +45,19 @@ impl Core {
         &self,
         kind: &Kind,
         object: Value,
-        dry_run: bool,
+        terms: Terms<'_>,
+        managing: Managing,
     ) -> Result<Written, Status> {
         let prefix = meta_text(&object, "generateName").to_owned();
         let makes_name = meta_text(&object, "name").is_empty() && !prefix.is_empty();
         if !makes_name {
-            return self.create_named(kind, object, dry_run).await;
+            return self.create_named(kind, object, terms, managing).await;
         }
         let mut tries = 1;
         loop {
             let mut named = object.clone();
             metadata(&mut named).insert("name".into(), made_name(&prefix).into());
-            match self.create_named(kind, named, dry_run).await {
+            match self.create_named(kind, named, terms, managing).await {
                 Err(status) if status.reason == "AlreadyExists" && tries < NAME_ATTEMPTS => {
                     tries += 1;
                 }
@@ -65,8 +70,10 @@ impl Core {
         &self,
         kind: &Kind,
         mut object: Value,
-        dry_run: bool,
+        terms: Terms<'_>,
+        managing: Managing,
     ) -> Result<Written, Status> {
+        let dry_run = terms.dry_run;
         let resource = kind.resource;
         let revision = meta_text(&object, "resourceVersion");
         if !matches!(revision, "" | "0") && !dry_run {
@@ -77,11 +84,7 @@ impl Core {
         if !dry_run {
             fields.remove("resourceVersion");
         }
-        for system in [
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "managedFields",
-        ] {
+        for system in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
             fields.remove(system);
         }
         fields.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
@@ -91,6 +94,9 @@ impl Core {
         );
 
         resource.strategy.default(&mut object);
+        if managing == Managing::Due {
+            manage(kind, Part::Main, terms.manager, None, &mut object);
+        }
         admission::admit(self, kind, Operation::Create, &mut object, None)?;
         resource.prepare_create(&mut object);
         let errors = resource.validate_create(&object);

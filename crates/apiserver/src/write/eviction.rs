@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::delete::check_preconditions;
 use super::update::{Proposal, parse};
-use super::{ATTEMPTS, DeleteOptions, Incoming, Part, meta_text, timestamp, too_contended};
+use super::{
+    ATTEMPTS, DeleteOptions, Incoming, Managing, Part, Terms, meta_text, timestamp, too_contended,
+};
 use crate::kind::Kind;
 use crate::read::{live, plain_error};
 use crate::server::Core;
@@ -110,10 +112,15 @@ impl Core {
             Ok(Proposal {
                 object,
                 warnings: Vec::new(),
+                managing: Managing::Due,
             })
         };
         let of = meta_text(budget, "name");
-        self.update(&budgets, namespace, of, Part::Status, dry_run, propose)
+        let terms = Terms {
+            dry_run,
+            ..Terms::OWN
+        };
+        self.update(&budgets, namespace, of, Part::Status, terms, propose)
             .await?;
         Ok(false)
     }
@@ -142,10 +149,11 @@ impl Core {
                 Ok(Proposal {
                     object,
                     warnings: Vec::new(),
+                    managing: Managing::Due,
                 })
             };
             let written = self
-                .update(kind, namespace, name, Part::Status, false, propose)
+                .update(kind, namespace, name, Part::Status, Terms::OWN, propose)
                 .await?;
             if options.resource_version.is_some() {
                 let pod = parse(&written.bytes)?;

@@ -1,11 +1,13 @@
 //! Writing: the steps between a decoded object and a committed one, the same for every kind. Each verb has its file;
 //! what they share is here.
 
+mod apply;
 mod binding;
 mod create;
 mod delete;
 mod delete_options;
 mod eviction;
+mod managed;
 mod scale;
 mod update;
 
@@ -19,8 +21,9 @@ use std::sync::Arc;
 
 pub(crate) use delete::Deleted;
 pub(crate) use delete_options::DeleteOptions;
+pub(crate) use managed::{MANAGER_MAX, Resets, Terms, agent, is_printable};
 pub(crate) use scale::of_bytes as scale_of;
-pub(crate) use update::{Part, Proposal};
+pub(crate) use update::{Managing, Part, Proposal};
 
 use crate::cache::Header;
 use crate::http::media;
@@ -49,6 +52,13 @@ pub(crate) struct Incoming<'r> {
 }
 
 impl Incoming<'_> {
+    fn terms(&self) -> Terms<'_> {
+        Terms {
+            dry_run: self.options.dry_run,
+            manager: &self.options.manager,
+        }
+    }
+
     /// The object in the body.
     fn decode(&self, schema: &'static TypeSchema, gvk: &Gvk) -> Result<Decoded, Status> {
         let (body, format) = media::body_text(self.headers, schema, self.body)?;

@@ -1,11 +1,17 @@
 //! `/scale`: the `autoscaling/v1` view of a workload's replicas.
 
+use jiff::Timestamp;
+use plinth_api::apply::{
+    Author, Configuration, FieldSet, managers_from_scale, managers_of_scale, track,
+};
 use plinth_api::{FieldError, Gvk, Path, Status, TypeSchema, patch, scale, schema_of};
 use serde_json::{Value, json};
 
 use super::update::{Proposal, parse};
-use super::{Incoming, Part, Written, check_name, check_namespace, meta_text};
-use crate::http::media;
+use super::{
+    Incoming, Managing, Part, Written, apply, check_name, check_namespace, meta_text, timestamp,
+};
+use crate::http::media::{self, PatchBody};
 use crate::kind::Kind;
 use crate::query::revision;
 use crate::read::plain_error;
@@ -56,11 +62,25 @@ impl Core {
         name: &str,
         incoming: &Incoming<'_>,
     ) -> Result<Written, Status> {
-        let decoded = incoming.decode(schema()?, &SCALE)?;
+        let schema = schema()?;
+        let decoded = incoming.decode(schema, &SCALE)?;
         let mut scale = decoded.object;
         check_name(&scale, name)?;
         check_namespace(&mut scale, namespace, kind.resource.namespaced())?;
-        let propose = |live: &Value| rescaled(kind, live, &scale, decoded.warnings.clone());
+        let propose = |live: &Value| {
+            let before = managed_scale(kind, live)?;
+            let mut scale = scale.clone();
+            note(incoming, |author| {
+                track(
+                    schema,
+                    &FieldSet::default(),
+                    &author,
+                    Some(&before),
+                    &mut scale,
+                );
+            });
+            rescaled(kind, live, &scale, decoded.warnings.clone())
+        };
         self.scale(kind, namespace, name, incoming, propose).await
     }
 
@@ -72,19 +92,63 @@ impl Core {
         name: &str,
         incoming: &Incoming<'_>,
     ) -> Result<Written, Status> {
-        let how = media::patch_kind(incoming.headers)?;
+        let body = media::patch_body(incoming.headers)?;
         let schema = schema()?;
+        let PatchBody::Patch(how) = body else {
+            return self.apply_scale(kind, namespace, name, incoming).await;
+        };
         let propose = |live: &Value| {
+            let before = managed_scale(kind, live)?;
             let patched = patch::apply(
                 how,
                 schema,
-                &of(kind, live)?,
+                &before,
                 incoming.body,
                 incoming.options.validation,
             )
             .map_err(Status::from)?;
             check_name(&patched.object, name)?;
-            rescaled(kind, live, &patched.object, patched.warnings)
+            let mut scale = patched.object;
+            note(incoming, |author| {
+                track(
+                    schema,
+                    &FieldSet::default(),
+                    &author,
+                    Some(&before),
+                    &mut scale,
+                );
+            });
+            rescaled(kind, live, &scale, patched.warnings)
+        };
+        self.scale(kind, namespace, name, incoming, propose).await
+    }
+
+    /// PATCH of a Scale with a configuration.
+    async fn apply_scale(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        incoming: &Incoming<'_>,
+    ) -> Result<Written, Status> {
+        let schema = schema()?;
+        let sent = apply::read(incoming)?;
+        let propose = |live: &Value| {
+            let scale = note(incoming, |author| {
+                Configuration {
+                    schema,
+                    gvk: (SCALE.group, SCALE.version, SCALE.kind),
+                    reset: &FieldSet::default(),
+                    author,
+                    force: incoming.options.force,
+                    config: &sent.config,
+                }
+                .apply(Some(&managed_scale(kind, live)?))
+            })?;
+            let warnings = apply::said_twice(&sent, incoming.options.validation)?;
+            let scale = apply::typed(schema, scale, &sent.config, &SCALE.api_version())?;
+            check_name(&scale, name)?;
+            rescaled(kind, live, &scale, warnings)
         };
         self.scale(kind, namespace, name, incoming, propose).await
     }
@@ -101,14 +165,7 @@ impl Core {
             return Err(Status::subresource_not_found(kind.resource, "scale", name));
         }
         let written = self
-            .update(
-                kind,
-                namespace,
-                name,
-                Part::Main,
-                incoming.options.dry_run,
-                propose,
-            )
+            .update(kind, namespace, name, Part::Main, incoming.terms(), propose)
             .await?;
         let scale = of_bytes(kind, &written.bytes)?;
         Ok(Written {
@@ -118,7 +175,32 @@ impl Core {
     }
 }
 
-/// The object with a Scale's replicas.
+/// The Scale of an object, with the managers of its number of replicas.
+fn managed_scale(kind: &Kind, live: &Value) -> Result<Value, Status> {
+    let mut scale = of(kind, live)?;
+    managers_of_scale(live, replicas_path(kind), &mut scale);
+    Ok(scale)
+}
+
+/// Where the kind has its number of replicas, without the leading dot that definitions write.
+fn replicas_path(kind: &Kind) -> &'static str {
+    let paths = kind.resource.strategy.scale_paths();
+    paths.map_or("spec.replicas", |paths| {
+        paths.replicas.trim_start_matches('.')
+    })
+}
+
+/// Does something with the author of a write to a Scale.
+fn note<T>(incoming: &Incoming<'_>, act: impl FnOnce(Author<'_>) -> T) -> T {
+    act(Author {
+        manager: &incoming.options.manager,
+        api_version: &SCALE.api_version(),
+        subresource: "scale",
+        time: &timestamp(Timestamp::now()),
+    })
+}
+
+/// The object with a Scale's replicas and their managers.
 fn rescaled(
     kind: &Kind,
     live: &Value,
@@ -155,5 +237,15 @@ fn rescaled(
         Some(paths) => paths.set(&mut object, replicas),
         None => object["spec"]["replicas"] = replicas.into(),
     }
-    Ok(Proposal { object, warnings })
+    managers_from_scale(
+        scale,
+        replicas_path(kind),
+        &kind.gvk.api_version(),
+        &mut object,
+    );
+    Ok(Proposal {
+        object,
+        warnings,
+        managing: Managing::Done,
+    })
 }

@@ -1,19 +1,21 @@
 //! PUT and PATCH: a live object's next state, of the whole or of one part. Writes that are not tied to a revision
 //! are computed again from the newest state when somebody else was faster.
 
+use plinth_api::apply::keep_times;
 use plinth_api::patch::{self, PatchKind};
 use plinth_api::{Details, FieldError, Path, Status, Subresource};
 use plinth_store::{Expect, Revision};
 use serde_json::Value;
 
 use super::create::without_revision;
+use super::managed::manage;
 use super::{
-    ATTEMPTS, Incoming, Refused, Written, check_name, check_namespace, finalizers, meta_text,
-    metadata, too_contended,
+    ATTEMPTS, Incoming, Refused, Terms, Written, check_name, check_namespace, finalizers,
+    meta_text, metadata, too_contended,
 };
 use crate::admission::{self, Operation};
 use crate::allocation::{Allocation, Reservation};
-use crate::http::media;
+use crate::http::media::{self, PatchBody};
 use crate::kind::Kind;
 use crate::query::revision;
 use crate::quota::Charge;
@@ -35,10 +37,20 @@ pub(crate) enum Part {
     Bound,
 }
 
+/// Whether the managers of a proposal's fields are known already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Managing {
+    /// No: they follow from what the proposal changes.
+    Due,
+    /// Yes: the proposal has them.
+    Done,
+}
+
 /// What an update comes up with, given the live object.
 pub(crate) struct Proposal {
     pub(crate) object: Value,
     pub(crate) warnings: Vec<String>,
+    pub(crate) managing: Managing,
 }
 
 impl Core {
@@ -61,7 +73,7 @@ impl Core {
             && meta_text(&object, "resourceVersion").is_empty()
         {
             let mut written = self
-                .create_object(kind, object, incoming.options.dry_run)
+                .create_object(kind, object, incoming.terms(), Managing::Due)
                 .await?;
             written.warnings.splice(..0, decoded.warnings);
             return Ok(written);
@@ -71,17 +83,11 @@ impl Core {
             Ok(Proposal {
                 object: object.clone(),
                 warnings: decoded.warnings.clone(),
+                managing: Managing::Due,
             })
         };
-        self.update(
-            kind,
-            namespace,
-            name,
-            part,
-            incoming.options.dry_run,
-            propose,
-        )
-        .await
+        self.update(kind, namespace, name, part, incoming.terms(), propose)
+            .await
     }
 
     /// Changes an object by the patch in a request body.
@@ -93,7 +99,12 @@ impl Core {
         part: Part,
         incoming: &Incoming<'_>,
     ) -> Result<Written, Status> {
-        let how = media::patch_kind(incoming.headers)?;
+        let how = match media::patch_body(incoming.headers)? {
+            PatchBody::Configuration => {
+                return self.apply(kind, namespace, name, part, incoming).await;
+            }
+            PatchBody::Patch(how) => how,
+        };
         if how == PatchKind::Strategic && kind.schema.is_custom() {
             return Err(Status::unsupported_media_type(&[
                 "application/json-patch+json",
@@ -118,17 +129,11 @@ impl Core {
             Ok(Proposal {
                 object,
                 warnings: patched.warnings,
+                managing: Managing::Due,
             })
         };
-        self.update(
-            kind,
-            namespace,
-            name,
-            part,
-            incoming.options.dry_run,
-            propose,
-        )
-        .await
+        self.update(kind, namespace, name, part, incoming.terms(), propose)
+            .await
     }
 
     /// Brings a proposal for an object's next state through the pipeline and commits it.
@@ -138,20 +143,23 @@ impl Core {
         namespace: &str,
         name: &str,
         part: Part,
-        dry_run: bool,
+        terms: Terms<'_>,
         propose: impl Fn(&Value) -> Result<Proposal, Status>,
     ) -> Result<Written, Status> {
-        let resource = kind.resource;
+        let (resource, dry_run) = (kind.resource, terms.dry_run);
         for _ in 0..ATTEMPTS {
             let live = crate::read::formed(self, kind, namespace, name).await?;
             let old: Value = parse(&live.bytes)?;
             let Proposal {
                 object: mut new,
                 mut warnings,
+                managing,
             } = propose(&old)?;
             check_revision(kind, &new, &old, live.revision, part)?;
             keep_system_fields(&mut new, &old);
-            let reserved = self.prepare(kind, part, &mut new, &old)?;
+            let manager = (managing == Managing::Due).then_some(terms.manager);
+            let reserved = self.prepare(kind, part, manager, &mut new, &old)?;
+            keep_times(&mut new, &old);
             if part == Part::Main {
                 warnings.extend(resource.strategy.warnings(&new, Some(&old)));
                 warnings.extend(admission::review(self, kind, &new, Some(&old))?);
@@ -220,11 +228,12 @@ impl Core {
         Err(too_contended(kind, name))
     }
 
-    /// Defaults, admission, the kind's own rules and validation, for one part.
+    /// Defaults, managers (unless they are known), admission, the kind's own rules and validation, for one part.
     fn prepare(
         &self,
         kind: &Kind,
         part: Part,
+        manager: Option<&str>,
         new: &mut Value,
         old: &Value,
     ) -> Result<Reservation, Status> {
@@ -235,6 +244,9 @@ impl Core {
             return Ok(Reservation::default());
         }
         strategy.default(new);
+        if let Some(manager) = manager {
+            manage(kind, part, manager, Some(old), new);
+        }
         let errors = match part {
             Part::Bound => Vec::new(),
             Part::Main => {
@@ -253,7 +265,12 @@ impl Core {
             }
             Part::Finalizers => {
                 let wanted = new["spec"]["finalizers"].take();
+                let managers = metadata(new).remove("managedFields");
                 *new = old.clone();
+                match managers {
+                    Some(managers) => metadata(new).insert("managedFields".into(), managers),
+                    None => metadata(new).remove("managedFields"),
+                };
                 new["spec"]["finalizers"] = wanted;
                 if new["spec"]["finalizers"]
                     .as_array()
@@ -333,11 +350,9 @@ fn check_uid(kind: &Kind, namespace: &str, new: &Value, old: &Value) -> Result<(
     Err(Status::conflict(kind.resource, name, &why))
 }
 
-/// The revision is compared before and written by the store; who manages which field is not kept.
+/// The revision is compared before and written by the store.
 fn keep_system_fields(new: &mut Value, old: &Value) {
-    let fields = metadata(new);
-    fields.remove("managedFields");
-    fields.insert(
+    metadata(new).insert(
         "resourceVersion".into(),
         old["metadata"]["resourceVersion"].clone(),
     );

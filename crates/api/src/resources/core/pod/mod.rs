@@ -109,6 +109,18 @@ impl Strategy for Rules {
         next_generation("", "v1", "Pod", new, old);
     }
 
+    fn reset_fields(&self, subresource: &str) -> &'static [&'static str] {
+        match subresource {
+            "" => &["status"],
+            "status" => &[
+                "spec",
+                "metadata.deletionTimestamp",
+                "metadata.ownerReferences",
+            ],
+            _ => &[],
+        }
+    }
+
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         crate::resources::keep_all_but_status(new, old);
         // The node reports a state; owners, and when the pod must be gone, are none of its business.

@@ -64,16 +64,10 @@ impl Strategy for Rules {
         }
         if has_cluster_ip(spec) {
             fill(spec, "internalTrafficPolicy", "Cluster");
-            // This cluster has one family of addresses.
-            fill(spec, "ipFamilyPolicy", "SingleStack");
-            if list(spec, "ipFamilies").is_empty() {
-                put(spec, "ipFamilies", json!(["IPv4"]));
-            }
         }
         if text(spec, "type") == "LoadBalancer" {
             fill(spec, "allocateLoadBalancerNodePorts", true);
         }
-        mirror_cluster_ip(spec);
         let balancer = ensure(ensure(object, "status"), "loadBalancer");
         for ingress in items(balancer, "ingress") {
             if !text(ingress, "ip").is_empty() {
@@ -84,11 +78,13 @@ impl Strategy for Rules {
 
     fn prepare_create(&self, object: &mut Value) {
         put(object, "status", json!({"loadBalancer": {}}));
+        complete_addresses(ensure(object, "spec"));
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
         keep(new, old, "status");
         let (after, before) = (ensure(new, "spec"), &old["spec"]);
+        complete_addresses(after);
         follow_cluster_ip(after, before);
         drop_unneeded(after, before);
         carry_allocated(after, before);
@@ -182,8 +178,16 @@ fn reachable_from_outside(spec: &Value) -> bool {
     }
 }
 
-/// The first of `clusterIPs` is `clusterIP`; a client may give either.
-fn mirror_cluster_ip(spec: &mut Value) {
+/// What a Service says about its addresses without being told: its family, and `clusterIP` as the first of
+/// `clusterIPs`. These are no defaults: nobody manages them.
+fn complete_addresses(spec: &mut Value) {
+    if has_cluster_ip(spec) {
+        // This cluster has one family of addresses.
+        fill(spec, "ipFamilyPolicy", "SingleStack");
+        if list(spec, "ipFamilies").is_empty() {
+            put(spec, "ipFamilies", json!(["IPv4"]));
+        }
+    }
     let first = text(spec, "clusterIP").to_owned();
     if !first.is_empty() && list(spec, "clusterIPs").is_empty() {
         put(spec, "clusterIPs", json!([first]));

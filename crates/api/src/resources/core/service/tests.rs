@@ -10,6 +10,7 @@ use crate::resources::testing::texts;
 fn service(spec: Value) -> Value {
     let mut service = json!({"metadata": {"name": "web"}, "spec": spec});
     Rules.default(&mut service);
+    complete_addresses(&mut service["spec"]);
     service
 }
 

@@ -1,0 +1,146 @@
+//! Whose name a write goes by in `managedFields`, and which fields each endpoint of a kind cannot change.
+
+use http::HeaderMap;
+use http::header::USER_AGENT;
+use jiff::Timestamp;
+use plinth_api::Resource;
+use plinth_api::apply::{Author, FieldSet, track};
+use serde_json::Value;
+
+use super::{Part, timestamp};
+use crate::kind::Kind;
+
+/// Names of managers may have this many bytes.
+pub(crate) const MANAGER_MAX: usize = 128;
+/// This server's own name.
+pub(crate) const OWN_NAME: &str = "kube-apiserver";
+
+/// What all steps of a write need to know of the request.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    /// Everything but the commit.
+    pub(crate) dry_run: bool,
+    /// Who manages the fields that the write changes.
+    pub(crate) manager: &'a str,
+}
+
+impl Terms<'static> {
+    /// A write of this server itself.
+    pub(crate) const OWN: Self = Self {
+        dry_run: false,
+        manager: OWN_NAME,
+    };
+}
+
+/// The fields that endpoints of a kind cannot change, and whose managers therefore stay.
+#[derive(Debug)]
+pub(crate) struct Resets {
+    main: FieldSet,
+    status: FieldSet,
+    none: FieldSet,
+}
+
+impl Resets {
+    /// Those of a kind.
+    pub(crate) fn of(resource: &Resource) -> Self {
+        let of = |subresource| FieldSet::of_paths(resource.strategy.reset_fields(subresource));
+        Self {
+            main: of(""),
+            status: of("status"),
+            none: FieldSet::default(),
+        }
+    }
+
+    /// Those of the endpoint that writes this part.
+    pub(super) fn at(&self, part: Part) -> &FieldSet {
+        match part {
+            Part::Main => &self.main,
+            Part::Status => &self.status,
+            Part::Finalizers | Part::Own(_) | Part::Bound => &self.none,
+        }
+    }
+}
+
+impl Part {
+    /// The subresource whose endpoint writes this part.
+    fn subresource(self) -> &'static str {
+        match self {
+            Self::Main => "",
+            Self::Status => "status",
+            Self::Finalizers => "finalize",
+            Self::Own(subresource) => subresource.name(),
+            Self::Bound => "binding",
+        }
+    }
+}
+
+/// Does something with the author of a write.
+pub(super) fn as_author<T>(
+    kind: &Kind,
+    part: Part,
+    manager: &str,
+    act: impl FnOnce(Author<'_>) -> T,
+) -> T {
+    act(Author {
+        manager,
+        api_version: &kind.gvk.api_version(),
+        subresource: part.subresource(),
+        time: &timestamp(Timestamp::now()),
+    })
+}
+
+/// Brings the managers of an object that was made, or of `live` as it will be, up to date.
+pub(super) fn manage(
+    kind: &Kind,
+    part: Part,
+    manager: &str,
+    live: Option<&Value>,
+    new: &mut Value,
+) {
+    as_author(kind, part, manager, |author| {
+        track(kind.schema, kind.resets.at(part), &author, live, new);
+    });
+}
+
+/// The name of a client that gave none: its product, up to the first slash.
+pub(crate) fn agent(headers: &HeaderMap) -> String {
+    let text = headers
+        .get(USER_AGENT)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        .unwrap_or_default();
+    let product = text.split('/').next().unwrap_or_default();
+    let mut name = String::new();
+    for letter in product.chars().filter(|letter| is_printable(*letter)) {
+        if name.len() + letter.len_utf8() > MANAGER_MAX {
+            break;
+        }
+        name.push(letter);
+    }
+    name
+}
+
+/// Whether a letter may stand in the name of a manager.
+pub(crate) fn is_printable(letter: char) -> bool {
+    letter == ' ' || !(letter.is_control() || letter.is_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_goes_by_the_name_of_its_product() {
+        let named = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(USER_AGENT, text.parse().unwrap());
+            agent(&headers)
+        };
+        assert_eq!(
+            named("kube-controller-manager/v1.36.2 (linux/amd64)"),
+            "kube-controller-manager"
+        );
+        assert_eq!(named("curl\tx"), "curlx");
+        assert_eq!(named(&"x".repeat(200)).len(), MANAGER_MAX);
+        assert_eq!(agent(&HeaderMap::new()), "");
+    }
+}
