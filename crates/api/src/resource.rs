@@ -46,6 +46,10 @@ pub enum Subresource {
     PortForward,
     /// `/proxy`: speaks HTTP with what is behind the object.
     Proxy,
+    /// `/token`: issues a token of a ServiceAccount.
+    Token,
+    /// `/approval`: the same kind, only the conditions of its status may change.
+    Approval,
 }
 
 impl Subresource {
@@ -64,17 +68,21 @@ impl Subresource {
             Self::Attach => "attach",
             Self::PortForward => "portforward",
             Self::Proxy => "proxy",
+            Self::Token => "token",
+            Self::Approval => "approval",
         }
     }
 
     /// The verbs discovery lists for it, sorted.
     pub fn verbs(self) -> &'static [&'static str] {
         match self {
-            Self::Status | Self::Scale | Self::EphemeralContainers | Self::Resize => {
-                &["get", "patch", "update"]
-            }
+            Self::Status
+            | Self::Scale
+            | Self::EphemeralContainers
+            | Self::Resize
+            | Self::Approval => &["get", "patch", "update"],
             Self::Log => &["get"],
-            Self::Binding | Self::Eviction => &["create"],
+            Self::Binding | Self::Eviction | Self::Token => &["create"],
             Self::Finalize => &["update"],
             Self::Exec | Self::Attach | Self::PortForward => &["create", "get"],
             Self::Proxy => &["create", "delete", "get", "patch", "update"],
@@ -303,6 +311,11 @@ pub trait Strategy: Sync {
             "status" => &["spec"],
             _ => &[],
         }
+    }
+
+    /// Whether objects are kept; those of other kinds are questions, answered at once.
+    fn stored(&self) -> bool {
+        true
     }
 
     /// Whether an update without a resourceVersion overwrites.

@@ -208,6 +208,28 @@ impl Status {
         }
     }
 
+    /// 409 about a kind rather than a resource.
+    pub fn kind_conflict(group: &str, kind: &str, name: &str, why: &str) -> Self {
+        let dotted = if group.is_empty() {
+            kind.to_owned()
+        } else {
+            format!("{kind}.{group}")
+        };
+        let message = format!(
+            "Operation cannot be fulfilled on {dotted} {}: {why}",
+            Value::from(name)
+        );
+        Self {
+            details: Some(Details {
+                name: name.to_owned(),
+                kind: kind.to_owned(),
+                group: group.to_owned(),
+                ..Details::default()
+            }),
+            ..Self::plain(409, "Conflict", message)
+        }
+    }
+
     /// 409: the object changed since the resourceVersion the client sent.
     pub fn modified(resource: &Resource, name: &str) -> Self {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
@@ -268,13 +290,28 @@ impl Status {
 
     /// 403 about an object (or, with an empty name, about a kind).
     pub fn forbidden(resource: &Resource, name: &str, why: &str) -> Self {
-        let subject = if name.is_empty() {
-            resource.group_resource()
+        Self::forbidden_resource(resource.group, resource.plural, name, why)
+    }
+
+    /// 403 about a resource that need not be one of ours.
+    pub fn forbidden_resource(group: &str, plural: &str, name: &str, why: &str) -> Self {
+        let dotted = if group.is_empty() {
+            plural.to_owned()
         } else {
-            quoted(resource, name)
+            format!("{plural}.{group}")
+        };
+        let subject = if name.is_empty() {
+            dotted
+        } else {
+            format!("{dotted} {}", Value::from(name))
         };
         Self {
-            details: Some(about(resource, name)),
+            details: Some(Details {
+                name: name.to_owned(),
+                group: group.to_owned(),
+                kind: plural.to_owned(),
+                ..Details::default()
+            }),
             ..Self::plain(403, "Forbidden", format!("{subject} is forbidden: {why}"))
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::kind::Kind;
 use crate::server::{Core, StartError};
-use crate::write::{Managing, Part, Proposal, Terms};
+use crate::write::{Managing, Part, Proposal, Writer};
 
 /// Makes what is missing and corrects what this server's address decides.
 pub(crate) async fn run(core: &Core) -> Result<(), StartError> {
@@ -91,7 +91,7 @@ async fn ensure(
     let kind: &Kind = &kind;
     if kind.cache.get(&namespace, &name).is_none() {
         return core
-            .create_object(kind, object, Terms::OWN, Managing::Due)
+            .create_object(kind, object, &Writer::system(), Managing::Due)
             .await
             .map(drop)
             .map_err(failed);
@@ -110,10 +110,17 @@ async fn ensure(
             managing: Managing::Due,
         })
     };
-    core.update(kind, &namespace, &name, Part::Main, Terms::OWN, propose)
-        .await
-        .map(drop)
-        .map_err(failed)
+    core.update(
+        kind,
+        &namespace,
+        &name,
+        Part::Main,
+        &Writer::system(),
+        propose,
+    )
+    .await
+    .map(drop)
+    .map_err(failed)
 }
 
 fn text(value: &Value) -> String {

@@ -18,7 +18,7 @@ use crate::encode::Layout;
 use crate::kind::{CustomKinds, Kind, Kinds};
 use crate::server::Core;
 use crate::webhook::Hook;
-use crate::write::{DeleteOptions, Managing, Part, Proposal, Resets, Terms, timestamp};
+use crate::write::{DeleteOptions, Managing, Part, Proposal, Resets, Writer, timestamp};
 
 /// Whether this is the kind of definitions.
 pub(crate) fn is_definition(kind: &Kind) -> bool {
@@ -163,7 +163,7 @@ async fn settle(core: &Core, definition: &Value, all: &[Value]) -> Result<(), St
             managing: Managing::Due,
         })
     };
-    core.update(&kind, "", name, Part::Status, Terms::OWN, propose)
+    core.update(&kind, "", name, Part::Status, &Writer::system(), propose)
         .boxed()
         .await
         .map(drop)
@@ -325,7 +325,13 @@ async fn remove(core: Arc<Core>, name: String) {
                 let header = &object.header;
                 let options = DeleteOptions::default();
                 let deleted = core
-                    .delete(&kind, &header.namespace, &header.name, &options)
+                    .delete(
+                        &kind,
+                        &header.namespace,
+                        &header.name,
+                        &options,
+                        Writer::system().user,
+                    )
                     .boxed()
                     .await;
                 if let Err(status) = deleted.map(drop)
@@ -365,7 +371,7 @@ async fn remove(core: Arc<Core>, name: String) {
         })
     };
     if let Err(status) = core
-        .update(&kind, "", &name, Part::Main, Terms::OWN, propose)
+        .update(&kind, "", &name, Part::Main, &Writer::system(), propose)
         .boxed()
         .await
         && status.code != 404

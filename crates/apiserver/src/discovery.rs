@@ -61,6 +61,7 @@ fn response_kind(
         Subresource::Scale => ("autoscaling", "v1", "Scale"),
         Subresource::Binding => ("", "", "Binding"),
         Subresource::Eviction => ("policy", "v1", "Eviction"),
+        Subresource::Token => ("authentication.k8s.io", "v1", "TokenRequest"),
         part => ("", "", part.options_kind(resource).unwrap_or(resource.kind)),
     }
 }
@@ -118,7 +119,7 @@ pub(crate) fn resource_list(kinds: &Kinds, group: &str, version: &str) -> Value 
             "kind": resource.kind,
             "verbs": resource.verbs,
         });
-        if resource.verbs.contains(&"watch") {
+        if resource.strategy.stored() {
             entry["storageVersionHash"] = storage_hash(kind.stored().resource).into();
         }
         if !resource.short_names.is_empty() {

@@ -53,6 +53,11 @@ impl Layout {
         bytes.starts_with(&self.head)
     }
 
+    /// What stands before the revision.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     /// The bytes of an object as an item of a list: `{` and everything after its type.
     pub(crate) fn item(&self, bytes: &Bytes) -> Bytes {
         bytes.slice(self.types..)

@@ -14,6 +14,9 @@
 
 mod admission;
 mod allocation;
+mod audit;
+mod authentication;
+mod authorization;
 mod bootstrap;
 mod cache;
 mod connect;
@@ -22,16 +25,17 @@ mod definitions;
 mod discovery;
 mod dispatch;
 mod encode;
+mod encryption;
 mod groups;
 mod health;
 mod http;
-mod identity;
 mod kind;
 mod metrics;
 mod node_proxy;
 mod query;
 mod quota;
 mod read;
+mod review;
 mod route;
 mod serve;
 mod server;
@@ -39,8 +43,13 @@ mod version;
 mod webhook;
 mod write;
 
+pub use audit::{AuditLog, AuditPolicy, AuditWriter, BadPolicy};
+pub use authentication::{
+    BadKey, BadTokens, ClientCertificates, Credentials, ServiceAccountConfig, StaticTokens,
+    UserInfo,
+};
+pub use encryption::{BadKeys, EncryptionError, EncryptionKeys};
 pub use http::body::ResponseBody;
-pub use identity::UserInfo;
 pub use node_proxy::NodeClientTls;
 pub use server::{ApiServer, ApiServerConfig, LocalService, StartError};
 pub use version::GIT_VERSION;

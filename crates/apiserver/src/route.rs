@@ -16,6 +16,10 @@ pub(crate) enum Target {
     Metrics,
     /// `/version`.
     Version,
+    /// `/.well-known/openid-configuration`.
+    OpenIdConfiguration,
+    /// `/openid/v1/jwks`.
+    OpenIdKeys,
     /// `/openapi/v2`.
     OpenApiV2,
     /// `/openapi/v3`.
@@ -79,6 +83,8 @@ pub(crate) fn route(kinds: &Kinds, path: &str) -> Target {
         },
         ["metrics"] => Target::Metrics,
         ["version"] => Target::Version,
+        [".well-known", "openid-configuration"] => Target::OpenIdConfiguration,
+        ["openid", "v1", "jwks"] => Target::OpenIdKeys,
         ["openapi", "v2"] => Target::OpenApiV2,
         ["openapi", "v3"] => Target::OpenApiV3Index,
         ["openapi", "v3", rest @ ..] => Target::OpenApiV3(rest.join("/")),

@@ -1,6 +1,7 @@
 //! The API on a TLS socket: HTTP/1.1 and HTTP/2, client certificates, an orderly end.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,6 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::identity::UserInfo;
 use crate::server::{ApiServer, Caller, Core};
 
 /// A client that has not shaken hands by then is let go.
@@ -31,7 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl ApiServer {
     /// Serves until `shutdown` is cancelled, then ends watches, lets other requests end and returns. Client
-    /// certificates are whatever `tls` verifies; clients without one may ask for health and version only.
+    /// certificates are whatever `tls` verifies; who shows none may show a token, or is anonymous.
     pub async fn serve(
         &self,
         listener: TcpListener,
@@ -52,7 +52,7 @@ impl ApiServer {
                 accepted = listener.accept() => match accepted {
                     Ok((socket, peer)) => {
                         tracing::trace!(%peer, "connection");
-                        connections.spawn(connection(self.core.clone(), tls.clone(), socket, graceful.watcher()));
+                        connections.spawn(connection(self.core.clone(), tls.clone(), (socket, peer), graceful.watcher()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -94,7 +94,12 @@ fn ask_whether_alive(socket: &TcpStream) -> rustix::io::Result<()> {
     sockopt::set_tcp_keepcnt(socket, 9)
 }
 
-async fn connection(core: Arc<Core>, tls: TlsAcceptor, socket: TcpStream, watcher: Watcher) {
+async fn connection(
+    core: Arc<Core>,
+    tls: TlsAcceptor,
+    (socket, peer): (TcpStream, SocketAddr),
+    watcher: Watcher,
+) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "a socket cannot be set to send at once");
     }
@@ -106,13 +111,11 @@ async fn connection(core: Arc<Core>, tls: TlsAcceptor, socket: TcpStream, watche
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
     };
-    let certificate = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(<[_]>::first);
-    let user = certificate.and_then(|certificate| UserInfo::from_certificate(certificate));
-    let caller = Caller::Remote(user);
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let caller = Caller::Remote {
+        shown: core.authenticator.shown(chain),
+        peer: peer.ip(),
+    };
     let service = service_fn(move |request| {
         let (core, caller) = (core.clone(), caller.clone());
         async move { Ok::<_, Infallible>(core.handle(&caller, request).await) }

@@ -20,13 +20,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::allocation::{Allocation, BadRange};
+use crate::audit::{AuditLog, Entry};
+use crate::authentication::{
+    Authenticator, BadKey, Credentials, Shown, UserInfo, impersonation, sender,
+};
+use crate::authorization::{self, Rbac};
 use crate::bootstrap;
 use crate::cache::{self, Clock, Header, Object};
 use crate::connect::{connects, passed};
 use crate::definitions;
+use crate::encryption::{EncryptionError, EncryptionKeys};
 use crate::http::body::ResponseBody;
 use crate::http::{answer, body, media};
-use crate::identity::{UserInfo, authorize};
 use crate::kind::{Kinds, NoSchema, split_key};
 use crate::metrics::{self, InFlight, Metrics};
 use crate::node_proxy::NodeClientTls;
@@ -43,6 +48,12 @@ pub struct ApiServerConfig {
     pub advertise: (IpAddr, u16),
     /// How this server speaks to nodes.
     pub node_client: NodeClientTls,
+    /// How callers prove who they are.
+    pub credentials: Credentials,
+    /// Where requests are written down, if they are.
+    pub audit: Option<AuditLog>,
+    /// With what secrets are sealed in the store; none leaves them plain.
+    pub encryption: EncryptionKeys,
 }
 
 /// A server cannot start.
@@ -51,9 +62,20 @@ pub enum StartError {
     /// The stored objects cannot be read.
     #[error("cannot read the stored objects: {0}")]
     Store(#[from] StoreError),
+    /// A stored object is sealed and cannot be opened.
+    #[error("cannot read {key}: {why}")]
+    Sealed {
+        /// Its place in the store.
+        key: String,
+        /// Why not.
+        why: EncryptionError,
+    },
     /// The service range is no range.
     #[error("the service range is unusable: {0}")]
     ServiceRange(#[from] BadRange),
+    /// Tokens cannot be signed.
+    #[error(transparent)]
+    Key(#[from] BadKey),
     /// The program was built wrongly.
     #[error("the API catalogue is incomplete: {0}")]
     Catalogue(String),
@@ -83,6 +105,10 @@ pub(crate) struct Core {
     pub(crate) node_client: NodeClientTls,
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) metrics: Metrics,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) rbac: Arc<Rbac>,
+    pub(crate) encryption: EncryptionKeys,
+    audit: Option<AuditLog>,
     /// Cancelled when the server stops: watches end.
     pub(crate) shutdown: CancellationToken,
     /// Connections that have become something else than HTTP.
@@ -102,18 +128,13 @@ pub struct ApiServer {
 pub(crate) enum Caller {
     /// A part of this process.
     Internal(UserInfo),
-    /// Somebody on the network, known by certificate or not at all.
-    Remote(Option<UserInfo>),
-}
-
-impl Caller {
-    /// The caller's name for the log.
-    fn name(&self) -> &str {
-        match self {
-            Self::Internal(user) | Self::Remote(Some(user)) => &user.name,
-            Self::Remote(None) => "system:anonymous",
-        }
-    }
+    /// Somebody on the network.
+    Remote {
+        /// What the connection has shown.
+        shown: Shown,
+        /// From where it comes.
+        peer: IpAddr,
+    },
 }
 
 impl ApiServer {
@@ -123,9 +144,15 @@ impl ApiServer {
         let clock = Arc::new(Clock::default());
         let allocation = Allocation::new(&config.service_cidr)?;
         let quotas = Arc::new(Quotas::default());
-        load(&config.store, &kinds, &clock, &allocation, &quotas)?;
-        let (observed, time, counted) = (kinds.clone(), clock.clone(), quotas.clone());
+        load(&config, &kinds, &clock, &allocation, &quotas)?;
+        let rbac = Arc::new(Rbac::default());
+        rbac.load(&kinds, &clock);
+        let (observed, time, roles) = (kinds.clone(), clock.clone(), rbac.clone());
+        let (keys, counted) = (config.encryption.clone(), quotas.clone());
         config.store.observe(Box::new(move |events| {
+            let opened = keys.open_events(&observed, events);
+            let events = opened.as_deref().unwrap_or(events);
+            roles.observe(events);
             cache::observe(&observed, &time, events, |kind, before, now, deleted| {
                 counted.observe(kind, before, now, deleted);
             });
@@ -139,10 +166,15 @@ impl ApiServer {
             node_client: config.node_client,
             quotas,
             metrics: Metrics::default(),
+            authenticator: Authenticator::new(config.credentials)?,
+            rbac,
+            encryption: config.encryption,
+            audit: config.audit,
             shutdown: CancellationToken::new(),
             upgraded: TaskTracker::new(),
         });
         bootstrap::run(&core).await?;
+        authorization::bootstrap(&core).await?;
         let definitions = tokio::spawn(definitions::follow(core.clone()));
         tokio::spawn(quota::count(core.clone()));
         Ok(Self {
@@ -171,16 +203,27 @@ impl ApiServer {
 }
 
 fn load(
-    store: &Store,
+    config: &ApiServerConfig,
     kinds: &Kinds,
     clock: &Clock,
     allocation: &Allocation,
     quotas: &Quotas,
-) -> Result<(), StoreError> {
+) -> Result<(), StartError> {
     let mut definitions: Vec<Value> = Vec::new();
     // Objects whose definition comes later in the store.
     let mut waiting = Vec::new();
-    let revision = store.scan(|key, revision, bytes| {
+    let mut sealed = None;
+    let revision = config.store.scan(|key, revision, kept| {
+        let bytes = match config.encryption.open(kinds, &key, revision, &kept) {
+            Ok(bytes) => bytes,
+            Err(why) => {
+                sealed.get_or_insert(StartError::Sealed {
+                    key: key.to_string(),
+                    why,
+                });
+                return;
+            }
+        };
         let Some((storage, namespace, name)) = split_key(&key) else {
             tracing::error!(%key, "the store holds a key that is none of ours");
             return;
@@ -209,6 +252,9 @@ fn load(
             bytes,
         }));
     })?;
+    if let Some(error) = sealed {
+        return Err(error);
+    }
     for kind in kinds.iter() {
         kind.cache.start(revision.0);
     }
@@ -277,18 +323,23 @@ impl Core {
         B::Error: std::fmt::Display,
     {
         let started = Instant::now();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let mut counted = self.metrics.begin();
-        let mut response = match self.answer(caller, &parts, body, &mut counted).await {
+        let mut entry = None;
+        let outcome = self.answer(caller, &mut parts, body, (&mut counted, &mut entry));
+        let mut response = match outcome.await {
             Ok(response) => response,
             Err(status) => answer::status(&status, media::syntax_of_errors(&parts.headers)),
         };
-        if matches!(caller, Caller::Remote(_)) {
+        if let (Some(audit), Some(entry)) = (&self.audit, entry) {
+            response = audit.answered(entry, response).await;
+        }
+        if matches!(caller, Caller::Remote { .. }) {
             response = answer::compress(&parts.headers, response).await;
         }
         counted.answered(response.status().as_u16(), started.elapsed());
         tracing::debug!(
-            user = caller.name(), method = %parts.method, uri = %parts.uri, code = response.status().as_u16(),
+            user = sender(&parts).name, method = %parts.method, uri = %parts.uri, code = response.status().as_u16(),
             micros = started.elapsed().as_micros(), "request"
         );
         response
@@ -297,9 +348,9 @@ impl Core {
     async fn answer<B>(
         self: &Arc<Self>,
         caller: &Caller,
-        parts: &Parts,
+        parts: &mut Parts,
         body: B,
-        counted: &mut InFlight<'_>,
+        (counted, entry): (&mut InFlight<'_>, &mut Option<Entry>),
     ) -> Result<Response<ResponseBody>, Status>
     where
         B: Body + Send + 'static,
@@ -307,11 +358,34 @@ impl Core {
         B::Error: std::fmt::Display,
     {
         let target = route(&self.kinds, parts.uri.path());
-        let verb = crate::dispatch::verb(&parts.method, &target, parts.uri.query());
-        counted.is(metrics::Request::of(verb, &target, parts));
-        if let Caller::Remote(user) = caller {
-            authorize(user.as_ref(), verb, parts.uri.path(), &target)?;
+        let asked = authorization::Request::of(&parts.method, parts.uri.path(), parts.uri.query());
+        counted.is(metrics::Request::of(asked.verb, &target, parts));
+        let (identity, peer) = match caller {
+            Caller::Internal(user) => (Ok((user.clone(), None)), None),
+            Caller::Remote { shown, peer } => (self.identify(shown, parts), Some(*peer)),
+        };
+        if let Some(audit) = &self.audit {
+            let nobody = UserInfo::default();
+            let (user, original) = match &identity {
+                Ok((user, original)) => (user, original.as_ref()),
+                Err(_) => (&nobody, None),
+            };
+            *entry = audit.entry(parts, user, original, peer);
+            if let Some(entry) = entry {
+                audit.received(entry).await;
+            }
         }
+        let (user, _) = identity?;
+        if peer.is_some() && !user.is_master() {
+            let decision = self.authorize(&asked.attributes(&user));
+            if let Some(entry) = entry {
+                entry.decided(decision.is_ok());
+            }
+            decision?;
+        } else if let Some(entry) = entry {
+            entry.decided(true);
+        }
+        parts.extensions.insert(user);
         if let Target::Resource(path) = &target
             && let Some(subresource) = connects(path)
         {
@@ -326,6 +400,27 @@ impl Core {
         } else {
             Bytes::new()
         };
+        if let Some(entry) = entry {
+            entry.request(&body);
+        }
         self.dispatch(target, parts, body).await
+    }
+
+    /// The user in whose name a request from the network goes on and, when that is not its sender, who sent it.
+    fn identify(
+        &self,
+        shown: &Shown,
+        parts: &Parts,
+    ) -> Result<(UserInfo, Option<UserInfo>), Status> {
+        let sender = self
+            .authenticator
+            .caller(shown, &parts.headers, &self.kinds)?;
+        let Some(wanted) = impersonation::wanted(&parts.headers)? else {
+            return Ok((sender, None));
+        };
+        for needed in impersonation::needed(&sender, &wanted) {
+            self.authorize(&needed)?;
+        }
+        Ok((impersonation::complete(wanted), Some(sender)))
     }
 }

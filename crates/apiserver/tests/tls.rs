@@ -106,7 +106,7 @@ async fn certificates_decide_who_may_do_what() {
             )
         );
         let (code, body) = text(get(&server, address, None, "/api/v1/pods", h2).await).await;
-        assert_eq!(code, 401, "{body}");
+        assert_eq!(code, 403, "{body}");
         for open in ["/livez", "/readyz", "/healthz", "/version"] {
             assert_eq!(
                 text(get(&server, address, None, open, h2).await).await.0,

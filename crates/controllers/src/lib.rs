@@ -5,6 +5,8 @@
 //! To add one: its module and its line in [`run`].
 
 mod api_services;
+mod certificates;
+mod clusterrole_aggregation;
 mod endpoints;
 mod endpointslice;
 mod flow_schemas;
@@ -23,10 +25,14 @@ mod statefulset;
 mod taint_eviction;
 #[cfg(test)]
 mod testing;
+mod token_secrets;
 mod volume_binder;
 mod writes;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use certificates::SigningAuthority;
 
 use plinth_client::{Informers, Recorder};
 use tokio::task::JoinSet;
@@ -53,6 +59,8 @@ pub struct ControllersConfig {
     pub node_name: String,
     /// The cluster's certificate authority, published to every namespace as `kube-root-ca.crt`.
     pub cluster_ca_pem: String,
+    /// What approved requests for certificates are signed with; without it nobody signs them.
+    pub authority: Option<Arc<SigningAuthority>>,
 }
 
 impl Context {
@@ -82,6 +90,9 @@ pub async fn run(context: Context) {
     namespace::spawn(&context, &kinds, &mut tasks);
     serviceaccount::spawn(&context, &mut tasks);
     root_ca::spawn(&context, &mut tasks);
+    clusterrole_aggregation::spawn(&context, &mut tasks);
+    certificates::spawn(&context, &mut tasks);
+    token_secrets::spawn(&context, &mut tasks);
     pod_gc::spawn(&context, &mut tasks);
     node_lifecycle::spawn(&context, &mut tasks);
     taint_eviction::spawn(&context, &mut tasks);

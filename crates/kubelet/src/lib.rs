@@ -22,3 +22,4 @@ mod volumes;
 mod worker;
 
 pub use kubelet::{KubeletConfig, KubeletError, run};
+pub use volumes::unmount_below;

@@ -35,6 +35,19 @@ pub(crate) struct Settings {
     /// Port the API listens on [default: 6443]
     #[arg(long, value_name = "PORT", help_heading = "API")]
     secure_port: Option<u16>,
+    /// File of static tokens, lines of `token,user,uid,"group,group"` [default: none]
+    #[arg(long, value_name = "PATH", help_heading = "API")]
+    token_auth_file: Option<PathBuf>,
+    /// Write every request down in this file, as lines of JSON [default: none]
+    #[arg(long, value_name = "PATH", help_heading = "API")]
+    audit_log_path: Option<PathBuf>,
+    /// What of requests is written down: an audit.k8s.io/v1 Policy [default: the metadata of all]
+    #[arg(long, value_name = "PATH", help_heading = "API")]
+    audit_policy_file: Option<PathBuf>,
+    /// Issuer of ServiceAccount tokens, and the audience of those that name none [default:
+    /// https://kubernetes.default.svc]
+    #[arg(long, value_name = "URL", help_heading = "API")]
+    service_account_issuer: Option<String>,
     /// Run the API, controllers and scheduler only: no node, no containers [default: false]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", help_heading = "Node")]
     no_agent: Option<bool>,
@@ -79,6 +92,10 @@ pub(crate) struct Config {
     pub(crate) write_kubeconfig: PathBuf,
     pub(crate) bind_address: IpAddr,
     pub(crate) secure_port: u16,
+    pub(crate) token_auth_file: Option<PathBuf>,
+    pub(crate) audit_log_path: Option<PathBuf>,
+    pub(crate) audit_policy_file: Option<PathBuf>,
+    pub(crate) service_account_issuer: String,
     pub(crate) agent: bool,
     pub(crate) node_name: String,
     pub(crate) node_ip: Ipv4Addr,
@@ -123,6 +140,10 @@ impl Settings {
             write_kubeconfig: self.write_kubeconfig.or(other.write_kubeconfig),
             bind_address: self.bind_address.or(other.bind_address),
             secure_port: self.secure_port.or(other.secure_port),
+            token_auth_file: self.token_auth_file.or(other.token_auth_file),
+            audit_log_path: self.audit_log_path.or(other.audit_log_path),
+            audit_policy_file: self.audit_policy_file.or(other.audit_policy_file),
+            service_account_issuer: self.service_account_issuer.or(other.service_account_issuer),
             no_agent: self.no_agent.or(other.no_agent),
             node_name: self.node_name.or(other.node_name),
             node_ip: self.node_ip.or(other.node_ip),
@@ -191,6 +212,12 @@ impl Settings {
                 .unwrap_or_else(|| "/etc/plinth/kubeconfig.yaml".into()),
             bind_address: self.bind_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
             secure_port: self.secure_port.unwrap_or(6443),
+            token_auth_file: self.token_auth_file,
+            audit_log_path: self.audit_log_path,
+            audit_policy_file: self.audit_policy_file,
+            service_account_issuer: self
+                .service_account_issuer
+                .unwrap_or_else(|| "https://kubernetes.default.svc".to_owned()),
             agent: !self.no_agent.unwrap_or(false),
             node_name,
             node_ip: self

@@ -13,12 +13,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use jiff::{Timestamp, ToSpan};
+use plinth_apiserver::{ClientCertificates, EncryptionKeys};
+use plinth_controllers::SigningAuthority;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -34,6 +36,7 @@ pub(crate) struct Identity {
 pub(crate) struct Pki {
     /// The authority's certificate, PEM.
     pub(crate) ca: String,
+    ca_key: String,
     /// Serves the API.
     pub(crate) server: Identity,
     /// The administrator's: `system:masters`.
@@ -42,6 +45,11 @@ pub(crate) struct Pki {
     pub(crate) kubelet: Identity,
     /// The API server's, towards nodes.
     pub(crate) node_client: Identity,
+    /// Signs ServiceAccount tokens: a private key, PEM. It is made once; whoever replaces it makes all tokens invalid.
+    pub(crate) account_key: String,
+    /// Seals secrets in the store. Lines may be put before it to change the key; without those a value was sealed with,
+    /// it is lost.
+    pub(crate) encryption_keys: String,
 }
 
 /// What the certificates are to name.
@@ -113,17 +121,38 @@ impl Pki {
                 usage: ExtendedKeyUsagePurpose::ClientAuth,
                 names: Vec::new(),
             })?,
+            account_key: made_once(directory, "sa.key", || {
+                Ok(KeyPair::generate()?.serialize_pem())
+            })?,
+            encryption_keys: made_once(directory, "encryption.key", || {
+                Ok(EncryptionKeys::generate()?)
+            })?,
             ca: ca.certificate,
+            ca_key: ca.key,
         })
     }
 
-    /// TLS for the API: client certificates are optional, but if shown must be of our authority.
+    /// Who may prove by certificate who they are.
+    pub(crate) fn client_certificates(&self) -> Result<ClientCertificates> {
+        Ok(ClientCertificates::new(self.roots()?)?)
+    }
+
+    /// The authority as a signer of others' requests.
+    pub(crate) fn signing_authority(&self) -> Result<Arc<SigningAuthority>> {
+        Ok(Arc::new(SigningAuthority::new(&self.ca, &self.ca_key)?))
+    }
+
+    /// The key of ServiceAccount tokens as PKCS#8 DER.
+    pub(crate) fn account_key(&self) -> Result<Vec<u8>> {
+        let key = PrivatePkcs8KeyDer::from_pem_slice(self.account_key.as_bytes())
+            .context("reading the key of ServiceAccount tokens")?;
+        Ok(key.secret_pkcs8_der().to_vec())
+    }
+
+    /// TLS for the API: whoever shows a client certificate must have its key; whose it is, the API judges.
     pub(crate) fn api_tls(&self) -> Result<Arc<ServerConfig>> {
-        let verifier = WebPkiClientVerifier::builder(Arc::new(self.roots()?))
-            .allow_unauthenticated()
-            .build()?;
         let mut config = ServerConfig::builder()
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(self.client_certificates()?.verifier())
             .with_single_cert(chain(&self.server)?, key(&self.server)?)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
@@ -164,6 +193,21 @@ fn chain(identity: &Identity) -> Result<Vec<CertificateDer<'static>>> {
 
 fn key(identity: &Identity) -> Result<PrivateKeyDer<'static>> {
     Ok(PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?)
+}
+
+/// The text of a private file, made if it is not there.
+fn made_once(
+    directory: &Path,
+    name: &str,
+    make: impl FnOnce() -> Result<String>,
+) -> Result<String> {
+    let path = directory.join(name);
+    if path.exists() {
+        return fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()));
+    }
+    let text = make()?;
+    write_private(&path, text.as_bytes())?;
+    Ok(text)
 }
 
 fn authority(directory: &Path, now: Timestamp) -> Result<Identity> {
@@ -367,6 +411,7 @@ mod tests {
         assert_eq!(first.ca, moved.ca);
         assert_ne!(first.server.certificate, moved.server.certificate);
         assert_eq!(first.admin.certificate, moved.admin.certificate);
+        assert_eq!(first.account_key, moved.account_key);
         let later = open(
             &["127.0.0.1", "10.96.0.1", "192.0.2.1"],
             now + (350 * 24).hours(),

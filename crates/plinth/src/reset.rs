@@ -62,6 +62,9 @@ pub(crate) fn run(config: &Config, yes: bool, volumes: bool) -> Result<ExitCode>
             .context("removing the network")
     })?;
     runtime.block_on(store.close());
+    // Tokens and Secrets of pods are in memory, mounted below their directories.
+    plinth_kubelet::unmount_below(&server::kubelet_root(config))
+        .context("unmounting the pods' volumes")?;
     for path in &doomed {
         delete(path)?;
     }

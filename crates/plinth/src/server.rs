@@ -6,11 +6,14 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use jiff::Timestamp;
-use plinth_apiserver::{ApiServer, ApiServerConfig, NodeClientTls, UserInfo};
+use plinth_apiserver::{
+    ApiServer, ApiServerConfig, AuditLog, AuditPolicy, AuditWriter, Credentials, EncryptionKeys,
+    NodeClientTls, ServiceAccountConfig, StaticTokens, UserInfo,
+};
 use plinth_client::Informers;
 use plinth_controllers::{Context, ControllersConfig};
 use plinth_kubelet::KubeletConfig;
@@ -60,6 +63,11 @@ pub(crate) fn runtime_config(config: &Config) -> Result<RuntimeConfig> {
     })
 }
 
+/// Where the node agent keeps pods' files, for server and reset alike.
+pub(crate) fn kubelet_root(config: &Config) -> PathBuf {
+    config.data_dir.join("kubelet")
+}
+
 /// What the network is to look like, for server and reset alike.
 pub(crate) fn network_config(config: &Config) -> NetworkConfig {
     NetworkConfig {
@@ -82,6 +90,7 @@ async fn serve(config: Config) -> Result<()> {
         &names(&config),
         Timestamp::now(),
     )?;
+    let (audit, audit_writer) = audit(&config).await?.unzip();
     let api = ApiServer::new(ApiServerConfig {
         store: store.clone(),
         service_cidr: config.service_cidr.to_string(),
@@ -89,6 +98,10 @@ async fn serve(config: Config) -> Result<()> {
         node_client: NodeClientTls {
             config: pki.node_client_tls()?,
         },
+        credentials: credentials(&config, &pki)?,
+        audit,
+        encryption: EncryptionKeys::parse(&pki.encryption_keys)
+            .context("reading pki/encryption.key")?,
     })
     .await?;
     let tls = pki.api_tls()?;
@@ -122,7 +135,7 @@ async fn serve(config: Config) -> Result<()> {
             dns,
             node_name: config.node_name.clone(),
             node_ip: config.node_ip.into(),
-            root: config.data_dir.join("kubelet"),
+            root: kubelet_root(&config),
             log_root: config.log_dir.clone(),
             cluster_dns: config.cluster_dns.into(),
             cluster_domain: config.cluster_domain.clone(),
@@ -139,6 +152,7 @@ async fn serve(config: Config) -> Result<()> {
             local_path_base: config.local_path.clone(),
             node_name: config.node_name.clone(),
             cluster_ca_pem: pki.ca.clone(),
+            authority: Some(pki.signing_authority()?),
         },
         shutdown: shutdown.clone(),
     };
@@ -162,9 +176,49 @@ async fn serve(config: Config) -> Result<()> {
     }
     manager.shutdown().await;
     node_informers.shutdown().await;
+    if let Some(writer) = audit_writer {
+        writer.close().await;
+    }
     store.close().await;
     info!("stopped; pods keep running");
     outcome
+}
+
+/// Where requests are written down, if they are to be.
+async fn audit(config: &Config) -> Result<Option<(AuditLog, AuditWriter)>> {
+    let Some(path) = &config.audit_log_path else {
+        return Ok(None);
+    };
+    let policy = match &config.audit_policy_file {
+        None => AuditPolicy::metadata(),
+        Some(file) => fs::read_to_string(file)
+            .context("reading it")
+            .and_then(|text| Ok(AuditPolicy::parse(&text)?))
+            .with_context(|| format!("--audit-policy-file {}", file.display()))?,
+    };
+    let opened = AuditLog::open(path, policy)
+        .await
+        .with_context(|| format!("--audit-log-path {}", path.display()))?;
+    Ok(Some(opened))
+}
+
+/// How callers prove who they are.
+fn credentials(config: &Config, pki: &Pki) -> Result<Credentials> {
+    let tokens = match &config.token_auth_file {
+        None => StaticTokens::default(),
+        Some(path) => fs::read_to_string(path)
+            .context("reading it")
+            .and_then(|text| Ok(StaticTokens::parse(&text)?))
+            .with_context(|| format!("--token-auth-file {}", path.display()))?,
+    };
+    Ok(Credentials {
+        certificates: pki.client_certificates()?,
+        accounts: ServiceAccountConfig {
+            key: pki.account_key()?,
+            issuer: config.service_account_issuer.clone(),
+        },
+        tokens,
+    })
 }
 
 /// Waits for a signal, or for the first part that ends before it was told to.

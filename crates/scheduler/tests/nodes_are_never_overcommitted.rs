@@ -8,7 +8,9 @@ use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-use plinth_apiserver::{ApiServer, ApiServerConfig, NodeClientTls, UserInfo};
+use plinth_apiserver::{
+    ApiServer, ApiServerConfig, Credentials, EncryptionKeys, NodeClientTls, UserInfo,
+};
 use plinth_client::Informers;
 use plinth_store::{Options, Store};
 use serde_json::json;
@@ -82,6 +84,9 @@ async fn many_pods_at_once_fill_the_nodes_exactly() {
         service_cidr: "10.96.0.0/16".to_owned(),
         advertise: ([10, 0, 0, 1].into(), 6443),
         node_client: no_nodes(),
+        credentials: Credentials::internal().expect("a key"),
+        audit: None,
+        encryption: EncryptionKeys::default(),
     })
     .await
     .expect("an API server");

@@ -1,6 +1,7 @@
 //! What people type at kubectl every day, line by line, against one server with a node: what it prints and why it
 //! refuses.
 
+mod access;
 mod discovery;
 mod namespaces;
 mod objects;
@@ -49,6 +50,7 @@ fn all(stage: &mut Stage) -> Result<()> {
     streams::commands(&desk)?;
     streams::server_lost(stage, &desk)?;
     sets::commands(&desk)?;
+    access::commands(&desk)?;
     namespaces::commands(&desk)
 }
 

@@ -123,7 +123,10 @@ pub(super) fn add(
         );
     }
     paths.insert(collection, Value::Object(on_collection));
-    paths.insert(item.clone(), Value::Object(on_item));
+    // What is only ever asked has no items.
+    if resource.strategy.stored() {
+        paths.insert(item.clone(), Value::Object(on_item));
+    }
 
     for part in resource.subresources {
         let mut here = kind.parameters(&["name"], namespaced);
@@ -167,6 +170,7 @@ fn part_gvk(resource: &Resource, part: Subresource) -> Gvk {
         Subresource::Scale => Gvk::of("autoscaling", "v1", "Scale"),
         Subresource::Binding => Gvk::of("", "v1", "Binding"),
         Subresource::Eviction => Gvk::of("policy", "v1", "Eviction"),
+        Subresource::Token => Gvk::of("authentication.k8s.io", "v1", "TokenRequest"),
         _ => Gvk::of(resource.group, resource.version, resource.kind),
     }
 }

@@ -118,8 +118,10 @@ fn every_described_kind_has_prose_everywhere() {
             schema.name
         );
         for field in schema.fields {
+            // Some of upstream's types say nothing of their metadata.
             assert!(
-                descriptions.of_field(schema.name, field.name).is_some(),
+                field.name == "metadata"
+                    || descriptions.of_field(schema.name, field.name).is_some(),
                 "{}.{}",
                 schema.name,
                 field.name
@@ -130,7 +132,10 @@ fn every_described_kind_has_prose_everywhere() {
 
 #[test]
 fn every_kind_can_be_listed_and_read() {
-    for resource in catalogue() {
+    for resource in catalogue()
+        .iter()
+        .filter(|resource| resource.strategy.stored())
+    {
         let root = operations::root(resource.group, resource.version);
         let document = document(&root);
         let place = match resource.scope {

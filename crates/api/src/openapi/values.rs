@@ -24,6 +24,7 @@ const SCOPES: &[&str] = &[
     "VolumeAttributesClass",
 ];
 const TERMINATION: &[&str] = &["FallbackToLogsOnError", "File"];
+const USAGES: &[&str] = crate::resources::CERTIFICATE_USAGES;
 const VOLUME_MODES: &[&str] = &["Block", "Filesystem"];
 
 /// The values of a field, of the items of a list or of the values of a map; empty when any text will do.
@@ -89,6 +90,7 @@ pub(super) fn of_field(name: &str, field: &str) -> &'static [&'static str] {
         ("batch.v1.JobSpec", "podReplacementPolicy") => &["Failed", "TerminatingOrFailed"],
         ("batch.v1.PodFailurePolicyOnExitCodesRequirement", "operator") => &["In", "NotIn"],
         ("batch.v1.PodFailurePolicyRule", "action") => &["Count", "FailIndex", "FailJob", "Ignore"],
+        ("certificates.v1.CertificateSigningRequestSpec", "usages") => USAGES,
         ("core.v1.AppArmorProfile" | "core.v1.SeccompProfile", "type") => PROFILES,
         ("core.v1.AzureDiskVolumeSource", "cachingMode") => &["None", "ReadOnly", "ReadWrite"],
         ("core.v1.AzureDiskVolumeSource", "kind") => &["Dedicated", "Managed", "Shared"],

@@ -4,8 +4,11 @@ mod admissionregistration;
 pub(crate) mod apiextensions;
 mod apiregistration;
 mod apps;
+mod authentication;
+pub mod authorization;
 mod autoscaling;
 mod batch;
+mod certificates;
 mod checks;
 pub(crate) mod columns;
 mod coordination;
@@ -18,6 +21,7 @@ mod node;
 pub(crate) mod object;
 mod pod_template;
 mod policy;
+mod rbac;
 mod references;
 mod resource;
 mod resource_names;
@@ -30,6 +34,7 @@ mod typed;
 mod webhook_client;
 mod workload;
 
+pub(crate) use certificates::certificatesigningrequest::USAGES as CERTIFICATE_USAGES;
 pub(crate) use core::pod::qos_class;
 pub use scheduling::priorityclass::SYSTEM_CLASSES as SYSTEM_PRIORITY_CLASSES;
 use serde_json::Value;
@@ -40,7 +45,7 @@ use crate::schema::{Type, schema_of, semantically_equal};
 
 /// Every built-in kind.
 pub(crate) fn all() -> Vec<Resource> {
-    vec![
+    let mut all = vec![
         core::componentstatus::resource(),
         core::configmap::resource(),
         core::endpoints::resource(),
@@ -96,7 +101,16 @@ pub(crate) fn all() -> Vec<Resource> {
         resource::resourceclaimtemplate::resource(),
         resource::resourceslice::resource(),
         apiregistration::apiservice::resource(),
-    ]
+        authentication::token_review(),
+        authentication::self_subject_review(),
+        certificates::certificatesigningrequest::resource(),
+        rbac::role::role(),
+        rbac::role::cluster_role(),
+        rbac::binding::role_binding(),
+        rbac::binding::cluster_role_binding(),
+    ];
+    all.extend(authorization::all());
+    all
 }
 
 /// A status update keeps everything of the stored object but the status, and metadata that is mutable anyway.

@@ -1,12 +1,14 @@
 //! What the cluster as a whole has to say about an object: one file per plugin, run in this order. Before its kind
 //! judges an object, plugins may change it; after, they may only refuse it. Plugins see the caches, never the store.
 
+mod certificates;
 mod claim_resize;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_tolerations;
 mod limit_ranger;
 mod namespace_lifecycle;
+pub(crate) mod node_restriction;
 mod node_taint;
 mod pod_security;
 mod priority;
@@ -17,8 +19,11 @@ mod storage_protection;
 use plinth_api::Status;
 use serde_json::Value;
 
+use crate::authentication::UserInfo;
+use crate::authorization::escalation;
 use crate::kind::Kind;
 use crate::server::Core;
+use crate::write::Writer;
 
 /// What is done to the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +37,17 @@ pub(crate) fn admit(
     core: &Core,
     kind: &Kind,
     operation: Operation,
+    writer: &Writer<'_>,
     object: &mut Value,
-    _old: Option<&Value>,
+    old: Option<&Value>,
 ) -> Result<(), Status> {
+    escalation::check(core, writer.user, kind, object, old)?;
+    node_restriction::admit(core, writer.user, kind, object, old)?;
     if operation == Operation::Update {
         return Ok(());
     }
     namespace_lifecycle::admit(core, kind, object)?;
+    certificates::admit(writer.user, kind, object)?;
     match kind.storage.as_str() {
         "pods" => {
             limit_ranger::admit(core, object)?;
@@ -81,11 +90,41 @@ pub(crate) fn review(
     pod_security::review(core, kind, object, old)
 }
 
+/// Lets plugins refuse a change of the status.
+pub(crate) fn admit_status(
+    core: &Core,
+    kind: &Kind,
+    writer: &Writer<'_>,
+    new: &Value,
+    old: &Value,
+) -> Result<(), Status> {
+    node_restriction::admit(core, writer.user, kind, new, Some(old))?;
+    certificates::admit_status(core, writer.user, kind, new, old)
+}
+
+/// Lets plugins refuse a decision about a request for a certificate, and dates it.
+pub(crate) fn admit_approval(
+    core: &Core,
+    kind: &Kind,
+    writer: &Writer<'_>,
+    new: &mut Value,
+    old: &Value,
+) -> Result<(), Status> {
+    certificates::admit_approval(core, writer.user, kind, new, old)
+}
+
 /// Lets plugins refuse a deletion.
-pub(crate) fn admit_delete(kind: &Kind, name: &str) -> Result<(), Status> {
+pub(crate) fn admit_delete(
+    core: &Core,
+    kind: &Kind,
+    namespace: &str,
+    name: &str,
+    user: &UserInfo,
+) -> Result<(), Status> {
     if kind.storage == "priorityclasses.scheduling.k8s.io" {
         priority::admit_delete(kind, name)?;
     }
+    node_restriction::admit_delete(core, user, kind, namespace, name)?;
     namespace_lifecycle::admit_delete(kind, name)
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Header {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) uid: String,
+    /// Whether the object is being deleted.
+    pub(crate) terminating: bool,
     /// An object of strings, or null.
     labels: Value,
     /// The kind's selectable fields besides name and namespace.
@@ -28,6 +30,7 @@ impl Header {
             namespace: text("namespace"),
             name: text("name"),
             uid: text("uid"),
+            terminating: metadata["deletionTimestamp"].is_string(),
             labels: metadata["labels"].clone(),
             fields: resource.strategy.selectable_fields(object),
         }
@@ -46,7 +49,7 @@ impl Header {
         }
     }
 
-    /// A selectable field.
+    /// A field that selectors may name.
     pub(crate) fn field(&self, field: &str) -> Option<&str> {
         match field {
             "metadata.name" => Some(&self.name),

@@ -27,26 +27,6 @@ type WriteDocument = fn(&[&'static Resource]) -> Vec<u8>;
 
 type Answer = Result<Response<ResponseBody>, Status>;
 
-/// The verb of a request, as authorization knows it.
-pub(crate) fn verb(method: &Method, target: &Target, query: Option<&str>) -> &'static str {
-    let collection = matches!(target, Target::Resource(path) if path.is_collection());
-    let resource = matches!(target, Target::Resource(_));
-    match *method {
-        Method::POST if resource => "create",
-        Method::PUT if resource => "update",
-        Method::PATCH => "patch",
-        Method::DELETE if collection => "deletecollection",
-        Method::DELETE => "delete",
-        Method::GET if matches!(target, Target::Resource(path) if watches(path, &Query::parse(query))) => {
-            "watch"
-        }
-        Method::GET if collection => "list",
-        Method::POST => "post",
-        Method::PUT => "put",
-        _ => "get",
-    }
-}
-
 fn watches(path: &ResourcePath, query: &Query) -> bool {
     path.watch || (path.is_collection() && query.flag("watch").unwrap_or(false))
 }
@@ -136,6 +116,15 @@ impl Core {
                     &version(),
                 ))
             }
+            Target::OpenIdConfiguration => {
+                let address = format!("{}:{}", self.advertise.0, self.advertise.1);
+                let document = self.authenticator.accounts.discovery(&address);
+                Ok(openid("application/json", &document))
+            }
+            Target::OpenIdKeys => {
+                let keys = self.authenticator.accounts.key_set();
+                Ok(openid("application/jwk-set+json", &keys))
+            }
             Target::OpenApiV2 => {
                 let custom = self.kinds.custom();
                 let (media, write): (_, WriteDocument) = match media::openapi_v2(headers)? {
@@ -190,6 +179,7 @@ impl Core {
 
     fn index(&self) -> serde_json::Value {
         let mut paths: Vec<String> = [
+            "/.well-known/openid-configuration",
             "/api",
             "/api/v1",
             "/apis",
@@ -198,6 +188,7 @@ impl Core {
             "/metrics",
             "/openapi/v2",
             "/openapi/v3",
+            "/openid/v1/jwks",
             "/readyz",
             "/version",
         ]
@@ -215,6 +206,15 @@ impl Core {
         paths.dedup();
         json!({"paths": paths})
     }
+}
+
+/// A document about tokens, which clients may keep for an hour.
+fn openid(content_type: &'static str, document: &serde_json::Value) -> Response<ResponseBody> {
+    let body = ResponseBody::full(document.to_string());
+    let mut response = answer::with_body(StatusCode::OK, content_type, body);
+    let kept = HeaderValue::from_static("public, max-age=3600");
+    response.headers_mut().insert(CACHE_CONTROL, kept);
+    response
 }
 
 /// 404 as upstream says it where documents are.

@@ -9,12 +9,14 @@ use http::{Method, Response, StatusCode};
 use plinth_api::{Resource, Status, Subresource, scale};
 
 use super::{Answer, watches};
+use crate::authentication::sender;
 use crate::http::answer;
 use crate::http::body::ResponseBody;
-use crate::http::media::{self, Accept};
+use crate::http::media::{self, Accept, Form};
 use crate::metrics;
 use crate::query::{ListOptions, Query, WriteOptions};
 use crate::read::{self, WatchContext};
+use crate::review::issue_token;
 use crate::route::ResourcePath;
 use crate::server::Core;
 use crate::write::{DeleteOptions, Deleted, Incoming, Part, Written, scale_of};
@@ -56,6 +58,12 @@ impl Core {
             }
             (&Method::GET, false) if does("get") => {
                 read::get(self, path, query, accepted(parts, query, false)?).await
+            }
+            (&Method::POST, true) if complete && does("create") && !resource.strategy.stored() => {
+                let accept = accepted(parts, query, false)?;
+                let incoming = incoming(parts, query, "CreateOptions", body)?;
+                let answer = self.review(kind, path.in_namespace(), &incoming)?;
+                Ok(respond_as_is(accept, &answer))
             }
             (&Method::POST, true) if complete && does("create") => {
                 let accept = accepted(parts, query, false)?;
@@ -127,6 +135,7 @@ impl Core {
         let (kind, namespace, name) = (&path.kind, path.in_namespace(), path.object());
         let part = match subresource {
             Subresource::Status => Some(Part::Status),
+            Subresource::Approval => Some(Part::Approval),
             Subresource::EphemeralContainers | Subresource::Resize => Some(Part::Own(subresource)),
             _ => None,
         };
@@ -134,6 +143,12 @@ impl Core {
             return self.part(path, part, parts, query, body).await;
         }
         match (subresource, &parts.method) {
+            (Subresource::Token, &Method::POST) => {
+                let accept = accepted(parts, query, false)?;
+                let incoming = incoming(parts, query, "CreateOptions", body)?;
+                let issued = issue_token(self, kind, (namespace, name), &incoming)?;
+                Ok(respond_as_is(accept, &issued))
+            }
             (Subresource::Finalize, &Method::PUT) => {
                 let accept = accepted(parts, query, false)?;
                 let incoming = incoming(parts, query, "UpdateOptions", body)?;
@@ -221,7 +236,13 @@ impl Core {
         let options = DeleteOptions::parse(query, &parts.headers, body)?;
         let resource = path.kind.resource;
         let mut response = match self
-            .delete(&path.kind, path.in_namespace(), path.object(), &options)
+            .delete(
+                &path.kind,
+                path.in_namespace(),
+                path.object(),
+                &options,
+                &sender(parts),
+            )
             .await?
         {
             Deleted::Terminating(bytes) => {
@@ -252,6 +273,7 @@ impl Core {
         let list_options = ListOptions::parse(query, false)?;
         let options = DeleteOptions::parse(query, &parts.headers, body)?;
         let page = read::selected(&path.kind, &selection, &list_options, self).await?;
+        let user = sender(parts);
         let mut started = Vec::with_capacity(page.objects.len());
         for object in &page.objects {
             started.push(
@@ -260,6 +282,7 @@ impl Core {
                     &object.header.namespace,
                     &object.header.name,
                     &options,
+                    &user,
                 )
                 .boxed(),
             );
@@ -303,6 +326,7 @@ fn incoming<'r>(
     body: &'r Bytes,
 ) -> Result<Incoming<'r>, Status> {
     Ok(Incoming {
+        user: sender(parts),
         options: WriteOptions::parse(query, &parts.headers, options)?,
         headers: &parts.headers,
         body,
@@ -323,4 +347,20 @@ fn respond_with(resource: &Resource, accept: Accept, query: &Query, written: &Wr
     let mut response = read::respond_as(resource, code, accept, query, &written.bytes)?;
     answer::warn(&mut response, &written.warnings);
     Ok(response)
+}
+
+/// For objects of another kind than the path's.
+fn respond_as_is(accept: Accept, written: &Written) -> Response<ResponseBody> {
+    let accept = Accept {
+        form: Form::Object,
+        ..accept
+    };
+    let code = if written.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let mut response = answer::json(code, accept, written.bytes.clone());
+    answer::warn(&mut response, &written.warnings);
+    response
 }

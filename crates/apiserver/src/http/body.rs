@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use plinth_api::Status;
@@ -51,6 +51,17 @@ impl ResponseBody {
         stream: impl Stream<Item = Result<Bytes, StreamError>> + Send + 'static,
     ) -> Self {
         Self(Inner::Stream(Box::pin(stream)))
+    }
+
+    /// The body of an answer that goes on: something else lives as long as it does.
+    #[must_use]
+    pub(crate) fn holding(self, guard: impl Send + 'static) -> Self {
+        match self.0 {
+            Inner::Pieces(_) => self,
+            Inner::Stream(stream) => Self::stream(stream.inspect(move |_| {
+                let _held = &guard;
+            })),
+        }
     }
 
     /// The pieces, if the body is complete.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::Staleness;
 use crate::admission::objects_in;
 use crate::server::Core;
-use crate::write::{Managing, Part, Proposal, Terms, meta_text};
+use crate::write::{Managing, Part, Proposal, Writer, meta_text};
 
 /// Counts until the server stops.
 pub(crate) async fn count(core: Arc<Core>) {
@@ -63,7 +63,14 @@ impl Core {
             };
             let name = meta_text(&found, "name");
             match self
-                .update(&quotas, namespace, name, Part::Status, Terms::OWN, propose)
+                .update(
+                    &quotas,
+                    namespace,
+                    name,
+                    Part::Status,
+                    &Writer::system(),
+                    propose,
+                )
                 .await
             {
                 Err(status) if status.code != 404 => return Err(status),

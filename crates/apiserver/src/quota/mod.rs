@@ -19,7 +19,7 @@ use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 use crate::cache::Header;
 use crate::kind::Kind;
 use crate::server::Core;
-use crate::write::{Managing, Part, Proposal, Terms, meta_text};
+use crate::write::{Managing, Part, Proposal, Writer, meta_text};
 
 pub(crate) use counter::count;
 
@@ -229,7 +229,14 @@ impl Core {
             })
         };
         match self
-            .update(&quotas, namespace, name, Part::Status, Terms::OWN, propose)
+            .update(
+                &quotas,
+                namespace,
+                name,
+                Part::Status,
+                &Writer::system(),
+                propose,
+            )
             .await
         {
             // A quota that went away limits nothing.

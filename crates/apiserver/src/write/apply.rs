@@ -58,7 +58,7 @@ impl Core {
                     object, warnings, ..
                 } = propose(None)?;
                 match self
-                    .create_object(kind, object, incoming.terms(), Managing::Done)
+                    .create_object(kind, object, &incoming.writer(), Managing::Done)
                     .await
                 {
                     // Somebody else made it first: then this becomes part of it.
@@ -71,7 +71,7 @@ impl Core {
                 }
             }
             return self
-                .update(kind, namespace, name, part, incoming.terms(), |live| {
+                .update(kind, namespace, name, part, &incoming.writer(), |live| {
                     propose(Some(live))
                 })
                 .await;

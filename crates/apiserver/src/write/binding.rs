@@ -44,7 +44,7 @@ impl Core {
             namespace,
             name,
             Part::Bound,
-            incoming.terms(),
+            &incoming.writer(),
             propose,
         )
         .await?;

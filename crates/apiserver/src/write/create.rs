@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::managed::manage;
 use super::{
-    Incoming, Managing, Part, Refused, Terms, Written, check_namespace, meta_text, metadata,
+    Incoming, Managing, Part, Refused, Writer, Written, check_namespace, meta_text, metadata,
     timestamp,
 };
 use crate::admission::{self, Operation};
@@ -34,7 +34,7 @@ impl Core {
         let mut decoded = incoming.decode(kind.schema, &kind.gvk)?;
         check_namespace(&mut decoded.object, namespace, kind.resource.namespaced())?;
         let mut written = self
-            .create_object(kind, decoded.object, incoming.terms(), Managing::Due)
+            .create_object(kind, decoded.object, &incoming.writer(), Managing::Due)
             .await?;
         written.warnings.splice(..0, decoded.warnings);
         Ok(written)
@@ -45,19 +45,19 @@ impl Core {
         &self,
         kind: &Kind,
         object: Value,
-        terms: Terms<'_>,
+        writer: &Writer<'_>,
         managing: Managing,
     ) -> Result<Written, Status> {
         let prefix = meta_text(&object, "generateName").to_owned();
         let makes_name = meta_text(&object, "name").is_empty() && !prefix.is_empty();
         if !makes_name {
-            return self.create_named(kind, object, terms, managing).await;
+            return self.create_named(kind, object, writer, managing).await;
         }
         let mut tries = 1;
         loop {
             let mut named = object.clone();
             metadata(&mut named).insert("name".into(), made_name(&prefix).into());
-            match self.create_named(kind, named, terms, managing).await {
+            match self.create_named(kind, named, writer, managing).await {
                 Err(status) if status.reason == "AlreadyExists" && tries < NAME_ATTEMPTS => {
                     tries += 1;
                 }
@@ -70,18 +70,18 @@ impl Core {
         &self,
         kind: &Kind,
         mut object: Value,
-        terms: Terms<'_>,
+        writer: &Writer<'_>,
         managing: Managing,
     ) -> Result<Written, Status> {
-        let dry_run = terms.dry_run;
+        let dry_run = writer.dry_run;
         let resource = kind.resource;
         let revision = meta_text(&object, "resourceVersion");
-        if !matches!(revision, "" | "0") && !dry_run {
+        if !matches!(revision, "" | "0") && !writer.dry_run {
             let why = "resourceVersion should not be set on objects to be created";
             return Err(plain_error(500, why.to_owned()));
         }
         let fields = metadata(&mut object);
-        if !dry_run {
+        if !writer.dry_run {
             fields.remove("resourceVersion");
         }
         for system in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
@@ -95,9 +95,9 @@ impl Core {
 
         resource.strategy.default(&mut object);
         if managing == Managing::Due {
-            manage(kind, Part::Main, terms.manager, None, &mut object);
+            manage(kind, Part::Main, writer.manager, None, &mut object);
         }
-        admission::admit(self, kind, Operation::Create, &mut object, None)?;
+        admission::admit(self, kind, Operation::Create, writer, &mut object, None)?;
         resource.prepare_create(&mut object);
         let errors = resource.validate_create(&object);
         let name = meta_text(&object, "name").to_owned();
@@ -116,7 +116,7 @@ impl Core {
         let charge = self.charge(kind, &object, None, dry_run).await?;
         let namespace = meta_text(&object, "namespace");
 
-        if dry_run {
+        if writer.dry_run {
             if let Some(live) = kind.cache.get(namespace, &name) {
                 return Err(already_exists(kind, &name, &live.bytes));
             }
@@ -164,7 +164,8 @@ fn already_exists(kind: &Kind, name: &str, live: &[u8]) -> Status {
     status
 }
 
-fn made_name(prefix: &str) -> String {
+/// A name nobody has, from a prefix.
+pub(crate) fn made_name(prefix: &str) -> String {
     let room = prefix
         .char_indices()
         .map(|(at, _)| at)

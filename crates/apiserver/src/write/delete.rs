@@ -16,6 +16,7 @@ use super::{
     timestamp, too_contended,
 };
 use crate::admission;
+use crate::authentication::UserInfo;
 use crate::cache::Object;
 use crate::definitions;
 use crate::kind::Kind;
@@ -52,8 +53,9 @@ impl Core {
         namespace: &str,
         name: &str,
         options: &DeleteOptions,
+        user: &UserInfo,
     ) -> Result<Deleted, Status> {
-        admission::admit_delete(kind, name)?;
+        admission::admit_delete(self, kind, namespace, name, user)?;
         for _ in 0..ATTEMPTS {
             let live = crate::read::formed(self, kind, namespace, name).await?;
             match self.delete_live(kind, &live, options).await {

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::delete::check_preconditions;
 use super::update::{Proposal, parse};
 use super::{
-    ATTEMPTS, DeleteOptions, Incoming, Managing, Part, Terms, meta_text, timestamp, too_contended,
+    ATTEMPTS, DeleteOptions, Incoming, Managing, Part, Writer, meta_text, timestamp, too_contended,
 };
+use crate::authentication::UserInfo;
 use crate::kind::Kind;
 use crate::read::{live, plain_error};
 use crate::server::Core;
@@ -52,7 +53,10 @@ impl Core {
                 options.resource_version = Some(object.revision.to_string());
                 again = true;
             }
-            match self.remove_evicted(kind, namespace, name, options).await {
+            match self
+                .remove_evicted(kind, namespace, name, options, &incoming.user)
+                .await
+            {
                 Err(status) if status.code == 409 && again => {}
                 Err(status) => return Err(status),
                 Ok(()) => {
@@ -116,11 +120,11 @@ impl Core {
             })
         };
         let of = meta_text(budget, "name");
-        let terms = Terms {
+        let writer = Writer {
             dry_run,
-            ..Terms::OWN
+            ..Writer::system()
         };
-        self.update(&budgets, namespace, of, Part::Status, terms, propose)
+        self.update(&budgets, namespace, of, Part::Status, &writer, propose)
             .await?;
         Ok(false)
     }
@@ -132,6 +136,7 @@ impl Core {
         namespace: &str,
         name: &str,
         mut options: DeleteOptions,
+        user: &UserInfo,
     ) -> Result<(), Status> {
         if !options.dry_run {
             let propose = |pod: &Value| {
@@ -153,14 +158,21 @@ impl Core {
                 })
             };
             let written = self
-                .update(kind, namespace, name, Part::Status, Terms::OWN, propose)
+                .update(
+                    kind,
+                    namespace,
+                    name,
+                    Part::Status,
+                    &Writer::system(),
+                    propose,
+                )
                 .await?;
             if options.resource_version.is_some() {
                 let pod = parse(&written.bytes)?;
                 options.resource_version = Some(meta_text(&pod, "resourceVersion").to_owned());
             }
         }
-        self.delete(kind, namespace, name, &options).await?;
+        self.delete(kind, namespace, name, &options, user).await?;
         Ok(())
     }
 }

@@ -15,23 +15,6 @@ pub(crate) const MANAGER_MAX: usize = 128;
 /// This server's own name.
 pub(crate) const OWN_NAME: &str = "kube-apiserver";
 
-/// What all steps of a write need to know of the request.
-#[derive(Clone, Copy)]
-pub(crate) struct Terms<'a> {
-    /// Everything but the commit.
-    pub(crate) dry_run: bool,
-    /// Who manages the fields that the write changes.
-    pub(crate) manager: &'a str,
-}
-
-impl Terms<'static> {
-    /// A write of this server itself.
-    pub(crate) const OWN: Self = Self {
-        dry_run: false,
-        manager: OWN_NAME,
-    };
-}
-
 /// The fields that endpoints of a kind cannot change, and whose managers therefore stay.
 #[derive(Debug)]
 pub(crate) struct Resets {
@@ -56,7 +39,7 @@ impl Resets {
         match part {
             Part::Main => &self.main,
             Part::Status => &self.status,
-            Part::Finalizers | Part::Own(_) | Part::Bound => &self.none,
+            Part::Finalizers | Part::Own(_) | Part::Approval | Part::Bound => &self.none,
         }
     }
 }
@@ -69,6 +52,7 @@ impl Part {
             Self::Status => "status",
             Self::Finalizers => "finalize",
             Self::Own(subresource) => subresource.name(),
+            Self::Approval => "approval",
             Self::Bound => "binding",
         }
     }

@@ -17,14 +17,16 @@ use jiff::Timestamp;
 use plinth_api::{Decoded, Details, FieldValidation, Gvk, Status, TypeSchema, decode};
 use plinth_store::{Attachment, Change, CommitError, Expect, Payload, Revision, Write};
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+pub(crate) use create::made_name;
 pub(crate) use delete::Deleted;
 pub(crate) use delete_options::DeleteOptions;
-pub(crate) use managed::{MANAGER_MAX, Resets, Terms, agent, is_printable};
+pub(crate) use managed::{MANAGER_MAX, Resets, agent, is_printable};
 pub(crate) use scale::of_bytes as scale_of;
-pub(crate) use update::{Managing, Part, Proposal};
+pub(crate) use update::{Managing, Part, Proposal, parse};
 
+use crate::authentication::UserInfo;
 use crate::cache::Header;
 use crate::http::media;
 use crate::kind::Kind;
@@ -44,23 +46,49 @@ pub(crate) struct Written {
     pub(crate) created: bool,
 }
 
-/// A request that writes: parameters, headers, body.
+/// Who writes, and whether it is meant.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer<'r> {
+    pub(crate) user: &'r UserInfo,
+    /// Everything is checked and nothing is stored.
+    pub(crate) dry_run: bool,
+    /// Who manages the fields that the write changes.
+    pub(crate) manager: &'r str,
+}
+
+impl Writer<'static> {
+    /// This server itself.
+    pub(crate) fn system() -> Self {
+        static SYSTEM: LazyLock<UserInfo> =
+            LazyLock::new(|| UserInfo::internal("system:apiserver"));
+        Self {
+            user: &SYSTEM,
+            dry_run: false,
+            manager: managed::OWN_NAME,
+        }
+    }
+}
+
+/// A request that writes: who asks, parameters, headers, body.
 pub(crate) struct Incoming<'r> {
+    pub(crate) user: UserInfo,
     pub(crate) options: WriteOptions,
     pub(crate) headers: &'r HeaderMap,
     pub(crate) body: &'r Bytes,
 }
 
 impl Incoming<'_> {
-    fn terms(&self) -> Terms<'_> {
-        Terms {
+    /// In whose name the write goes on.
+    pub(crate) fn writer(&self) -> Writer<'_> {
+        Writer {
+            user: &self.user,
             dry_run: self.options.dry_run,
             manager: &self.options.manager,
         }
     }
 
     /// The object in the body.
-    fn decode(&self, schema: &'static TypeSchema, gvk: &Gvk) -> Result<Decoded, Status> {
+    pub(crate) fn decode(&self, schema: &'static TypeSchema, gvk: &Gvk) -> Result<Decoded, Status> {
         let (body, format) = media::body_text(self.headers, schema, self.body)?;
         let validation: FieldValidation = self.options.validation;
         let mut decoded = decode(schema, gvk, &body, format, validation)
@@ -109,10 +137,16 @@ impl Core {
         let object = kind.unformed(self, object).await.map_err(Refused::Status)?;
         let stored = kind.stored();
         let header = Header::of(stored.resource, &object);
+        let key = kind.key(&header.namespace, &header.name);
+        let failed = |error| Refused::Status(Status::internal(error));
+        let payload = self
+            .encryption
+            .seal(&key, stored.layout.payload(&object))
+            .map_err(failed)?;
         let write = Write {
-            key: kind.key(&header.namespace, &header.name),
+            key: key.clone(),
             expect,
-            change: change(stored.layout.payload(&object)),
+            change: change(payload),
             attachment: Some(Attachment(Arc::new(header))),
         };
         let operation = match (&write.change, &write.expect) {
@@ -125,10 +159,15 @@ impl Core {
         self.metrics
             .stored(operation, kind.resource, started.elapsed());
         match committed {
-            Ok(event) => kind
-                .form_of_bytes(self, event.value, event.revision.0)
-                .await
-                .map_err(Refused::Status),
+            Ok(event) => {
+                let bytes = self
+                    .encryption
+                    .open(&self.kinds, &key, event.revision, &event.value)
+                    .map_err(failed)?;
+                kind.form_of_bytes(self, bytes, event.revision.0)
+                    .await
+                    .map_err(Refused::Status)
+            }
             Err(CommitError::Conflict { .. }) => Err(Refused::Raced),
             Err(error @ CommitError::Closed { .. }) => Err(Refused::Status(
                 Status::service_unavailable(format!("the server is stopping: {error}")),
@@ -173,7 +212,11 @@ pub(crate) fn finalizers(object: &Value) -> Vec<String> {
 }
 
 /// 400 for an object of another namespace than the path's.
-fn check_namespace(object: &mut Value, namespace: &str, namespaced: bool) -> Result<(), Status> {
+pub(crate) fn check_namespace(
+    object: &mut Value,
+    namespace: &str,
+    namespaced: bool,
+) -> Result<(), Status> {
     if !namespaced {
         return Ok(());
     }

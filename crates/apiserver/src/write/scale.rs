@@ -165,7 +165,14 @@ impl Core {
             return Err(Status::subresource_not_found(kind.resource, "scale", name));
         }
         let written = self
-            .update(kind, namespace, name, Part::Main, incoming.terms(), propose)
+            .update(
+                kind,
+                namespace,
+                name,
+                Part::Main,
+                &incoming.writer(),
+                propose,
+            )
             .await?;
         let scale = of_bytes(kind, &written.bytes)?;
         Ok(Written {

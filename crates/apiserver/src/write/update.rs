@@ -2,6 +2,7 @@
 //! are computed again from the newest state when somebody else was faster.
 
 use plinth_api::apply::keep_times;
+use plinth_api::meta;
 use plinth_api::patch::{self, PatchKind};
 use plinth_api::{Details, FieldError, Path, Status, Subresource};
 use plinth_store::{Expect, Revision};
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::create::without_revision;
 use super::managed::manage;
 use super::{
-    ATTEMPTS, Incoming, Refused, Terms, Written, check_name, check_namespace, finalizers,
+    ATTEMPTS, Incoming, Refused, Writer, Written, check_name, check_namespace, finalizers,
     meta_text, metadata, too_contended,
 };
 use crate::admission::{self, Operation};
@@ -33,6 +34,8 @@ pub(crate) enum Part {
     Finalizers,
     /// What a subresource of that name changes.
     Own(Subresource),
+    /// The decision about a request for a certificate.
+    Approval,
     /// What binding a pod to a node changes; the proposal is right by construction.
     Bound,
 }
@@ -73,7 +76,7 @@ impl Core {
             && meta_text(&object, "resourceVersion").is_empty()
         {
             let mut written = self
-                .create_object(kind, object, incoming.terms(), Managing::Due)
+                .create_object(kind, object, &incoming.writer(), Managing::Due)
                 .await?;
             written.warnings.splice(..0, decoded.warnings);
             return Ok(written);
@@ -86,7 +89,7 @@ impl Core {
                 managing: Managing::Due,
             })
         };
-        self.update(kind, namespace, name, part, incoming.terms(), propose)
+        self.update(kind, namespace, name, part, &incoming.writer(), propose)
             .await
     }
 
@@ -132,7 +135,7 @@ impl Core {
                 managing: Managing::Due,
             })
         };
-        self.update(kind, namespace, name, part, incoming.terms(), propose)
+        self.update(kind, namespace, name, part, &incoming.writer(), propose)
             .await
     }
 
@@ -143,10 +146,10 @@ impl Core {
         namespace: &str,
         name: &str,
         part: Part,
-        terms: Terms<'_>,
+        writer: &Writer<'_>,
         propose: impl Fn(&Value) -> Result<Proposal, Status>,
     ) -> Result<Written, Status> {
-        let (resource, dry_run) = (kind.resource, terms.dry_run);
+        let resource = kind.resource;
         for _ in 0..ATTEMPTS {
             let live = crate::read::formed(self, kind, namespace, name).await?;
             let old: Value = parse(&live.bytes)?;
@@ -157,8 +160,8 @@ impl Core {
             } = propose(&old)?;
             check_revision(kind, &new, &old, live.revision, part)?;
             keep_system_fields(&mut new, &old);
-            let manager = (managing == Managing::Due).then_some(terms.manager);
-            let reserved = self.prepare(kind, part, manager, &mut new, &old)?;
+            let manager = (managing == Managing::Due).then_some(writer.manager);
+            let reserved = self.prepare(kind, part, manager, writer, &mut new, &old)?;
             keep_times(&mut new, &old);
             if part == Part::Main {
                 warnings.extend(resource.strategy.warnings(&new, Some(&old)));
@@ -169,7 +172,7 @@ impl Core {
                 metadata(&mut new)
                     .insert("resourceVersion".into(), live.revision.to_string().into());
                 let bytes = without_revision(&new);
-                if dry_run {
+                if writer.dry_run {
                     return Ok(Written {
                         bytes,
                         warnings,
@@ -188,7 +191,7 @@ impl Core {
                     Err(Refused::Status(status)) => return Err(status),
                 }
             }
-            if dry_run {
+            if writer.dry_run {
                 return Ok(Written {
                     bytes: without_revision(&new),
                     warnings,
@@ -234,6 +237,7 @@ impl Core {
         kind: &Kind,
         part: Part,
         manager: Option<&str>,
+        writer: &Writer<'_>,
         new: &mut Value,
         old: &Value,
     ) -> Result<Reservation, Status> {
@@ -251,17 +255,29 @@ impl Core {
             Part::Bound => Vec::new(),
             Part::Main => {
                 Allocation::carry_over(resource, new, old);
-                admission::admit(self, kind, Operation::Update, new, Some(old))?;
+                admission::admit(self, kind, Operation::Update, writer, new, Some(old))?;
                 resource.prepare_update(new, old);
                 resource.validate_update(new, old)
             }
             Part::Status => {
+                admission::admit_status(self, kind, writer, new, old)?;
                 resource.prepare_status_update(new, old);
                 resource.validate_status_update(new, old)
             }
             Part::Own(subresource) => {
+                admission::admit_status(self, kind, writer, new, old)?;
                 resource.prepare_part_update(subresource, new, old);
                 resource.validate_part_update(subresource, new, old)
+            }
+            Part::Approval => {
+                let conditions = new["status"]["conditions"].take();
+                let metadata = new["metadata"].take();
+                *new = old.clone();
+                new["metadata"] = metadata;
+                meta::prepare_update(new, old);
+                new["status"]["conditions"] = conditions;
+                admission::admit_approval(self, kind, writer, new, old)?;
+                resource.validate_status_update(new, old)
             }
             Part::Finalizers => {
                 let wanted = new["spec"]["finalizers"].take();
@@ -294,7 +310,7 @@ impl Core {
 }
 
 /// The object in stored bytes.
-pub(super) fn parse(bytes: &[u8]) -> Result<Value, Status> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Status> {
     serde_json::from_slice(bytes)
         .map_err(|error| Status::internal(format!("a stored object is not JSON: {error}")))
 }

@@ -12,7 +12,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use plinth_apiserver::{ApiServer, ApiServerConfig, NodeClientTls, ResponseBody, UserInfo};
+use plinth_apiserver::{
+    ApiServer, ApiServerConfig, AuditLog, ClientCertificates, Credentials, EncryptionKeys,
+    NodeClientTls, ResponseBody, UserInfo,
+};
 use plinth_store::{Options, Store};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -82,15 +85,13 @@ impl Authority {
         Arc::new(roots)
     }
 
+    pub fn client_certificates(&self) -> ClientCertificates {
+        ClientCertificates::new((*self.roots()).clone()).unwrap()
+    }
+
     pub fn server_tls(&self) -> Arc<rustls::ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
-            self.roots(),
-            provider.clone(),
-        )
-        .allow_unauthenticated()
-        .build()
-        .unwrap();
+        let verifier = self.client_certificates().verifier();
         let identity = self.issue("localhost", None);
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -126,6 +127,11 @@ pub struct Server {
 impl Server {
     /// Starts a server on the data in a directory.
     pub async fn start(dir: &Path) -> Self {
+        Self::start_audited(dir, None).await
+    }
+
+    /// The same, with an audit log.
+    pub async fn start_audited(dir: &Path, audit: Option<AuditLog>) -> Self {
         let authority = Authority::new();
         let store = Store::open(dir, &Options::default()).unwrap();
         let api = ApiServer::new(ApiServerConfig {
@@ -135,6 +141,12 @@ impl Server {
             node_client: NodeClientTls {
                 config: authority.client_tls(None),
             },
+            credentials: Credentials {
+                certificates: authority.client_certificates(),
+                ..Credentials::internal().unwrap()
+            },
+            audit,
+            encryption: EncryptionKeys::default(),
         })
         .await
         .unwrap();

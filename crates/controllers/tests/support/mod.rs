@@ -18,7 +18,9 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
     runtime::wait::await_condition,
 };
-use plinth_apiserver::{ApiServer, ApiServerConfig, NodeClientTls, UserInfo};
+use plinth_apiserver::{
+    ApiServer, ApiServerConfig, Credentials, EncryptionKeys, NodeClientTls, UserInfo,
+};
 use plinth_client::Informers;
 use plinth_controllers::{Context, ControllersConfig};
 use plinth_store::{Options, Store};
@@ -60,6 +62,9 @@ impl Cluster {
             service_cidr: "10.96.0.0/16".to_owned(),
             advertise: ([10, 0, 0, 1].into(), 6443),
             node_client: NodeClientTls { config: no_nodes() },
+            credentials: Credentials::internal().expect("a key"),
+            audit: None,
+            encryption: EncryptionKeys::default(),
         })
         .await
         .expect("API server");
@@ -158,6 +163,7 @@ fn controllers(server: &ApiServer, volumes: &Path) -> (Informers, AbortOnDropHan
             local_path_base: volumes.to_owned(),
             node_name: NODE.to_owned(),
             cluster_ca_pem: "the authority".to_owned(),
+            authority: None,
         },
         shutdown: CancellationToken::new(),
     };

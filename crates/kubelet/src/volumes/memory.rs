@@ -26,7 +26,7 @@ pub(super) fn mount_tmpfs(dir: &Path, size: Option<i64>, mode: u32) -> io::Resul
 }
 
 /// Unmounts everything below `dir`, so that its removal cannot reach into something mounted there.
-pub(crate) fn unmount_below(dir: &Path) -> io::Result<()> {
+pub fn unmount_below(dir: &Path) -> io::Result<()> {
     let mut mounts = mounts_below(dir)?;
     // Inner mounts first.
     mounts.sort_by_key(|at| std::cmp::Reverse(at.components().count()));

@@ -11,13 +11,15 @@ mod payload;
 mod setup;
 mod source;
 mod subpath;
+mod token;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use memory::unmount_below;
+pub use memory::unmount_below;
 pub(crate) use mounts::container_mounts;
 pub(crate) use setup::{ReadyVolume, Setup, VolumeError};
 pub(crate) use source::{Source, source};
+pub(crate) use token::Tokens;
 
 /// Where the node keeps what belongs to one pod.
 #[derive(Clone, Debug)]

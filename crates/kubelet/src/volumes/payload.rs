@@ -120,6 +120,19 @@ pub(crate) fn downward(
     Ok(payload)
 }
 
+/// One file.
+pub(crate) fn single(
+    path: &str,
+    content: String,
+    default_mode: Option<i32>,
+) -> Result<Payload, VolumeError> {
+    let file = File {
+        bytes: content.into_bytes(),
+        mode: mode(default_mode, 0o644),
+    };
+    Ok(Payload::from([(inside(path)?, file)]))
+}
+
 fn mode(asked: Option<i32>, default: u32) -> u32 {
     asked
         .and_then(|m| u32::try_from(m).ok())

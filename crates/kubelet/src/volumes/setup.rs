@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod,
     ProjectedVolumeSource, Secret, Volume,
@@ -15,7 +16,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::payload::{self, Payload};
-use super::{PodDir, Source, content, hostpath, memory, ownership, source};
+use super::{PodDir, Source, Tokens, content, hostpath, memory, ownership, source};
 use crate::container::{Facts, FieldError};
 use crate::spec;
 
@@ -41,8 +42,8 @@ pub(crate) enum VolumeError {
     Field(#[from] FieldError),
     #[error("volumes of type {0} are not supported by this node")]
     Unsupported(String),
-    #[error("service account tokens are not issued by this server yet")]
-    NoTokens,
+    #[error("failed to fetch token: {0}")]
+    Token(Box<kube::Error>),
     #[error("PersistentVolumeClaim \"{0}\" is not bound")]
     NotBound(String),
     #[error("path \"{0}\" does not exist")]
@@ -79,6 +80,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) dir: &'a PodDir,
     pub(crate) pod: &'a Pod,
     pub(crate) facts: &'a Facts<'a>,
+    /// The tokens the pod has already.
+    pub(crate) tokens: &'a Tokens,
     /// Names new content; unique to the call.
     pub(crate) version: String,
 }
@@ -194,8 +197,13 @@ impl Setup<'_> {
                     of.default_mode,
                     self.facts,
                 )?
-            } else if part.service_account_token.is_some() {
-                return Err(VolumeError::NoTokens);
+            } else if let Some(s) = &part.service_account_token {
+                let token = self
+                    .tokens
+                    .get(self.client, self.pod, s, Timestamp::now())
+                    .await
+                    .map_err(|error| VolumeError::Token(Box::new(error)))?;
+                payload::single(&s.path, token, of.default_mode)?
             } else {
                 return Err(VolumeError::Unsupported("projected (this source)".into()));
             };

@@ -81,6 +81,7 @@ impl Worker {
             dir: &self.dir,
             pod,
             facts: &facts,
+            tokens: &self.memory.tokens,
             version,
         };
         match setup.run().await {

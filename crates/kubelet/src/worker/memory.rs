@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::Desired;
 use crate::plan::{BackOff, Schedule, Start, Step};
-use crate::volumes::ReadyVolume;
+use crate::volumes::{ReadyVolume, Tokens};
 
 /// See the module.
 #[derive(Default)]
@@ -18,6 +18,8 @@ use crate::volumes::ReadyVolume;
 pub(super) struct Memory {
     pub(super) volumes: Step,
     pub(super) ready_volumes: BTreeMap<String, ReadyVolume>,
+    /// The ServiceAccount's tokens in the volumes.
+    pub(super) tokens: Tokens,
     pub(super) sandbox: Step,
     pub(super) network: Step,
     /// Failures of preparation in a row, by step.
@@ -98,6 +100,13 @@ impl Memory {
             (self.content, self.generation) = (desired.content, generation);
             self.starts.retain(|_, start| *start == Start::Pulling);
             self.start_failures.clear();
+        }
+    }
+
+    /// Takes note of the time: volumes are looked at again when a token in them is to be renewed.
+    pub(super) fn renew_tokens(&mut self, now: Timestamp) {
+        if self.volumes == Step::Done && self.tokens.renew_at().is_some_and(|at| at <= now) {
+            self.volumes = Step::Due;
         }
     }
 

@@ -24,7 +24,7 @@ use tracing::{Instrument, debug, info_span};
 
 use crate::context::Node;
 use crate::identity::{PodName, PodUid};
-use crate::plan::{self, Schedule};
+use crate::plan::{self, Schedule, Step};
 use crate::pods::Pods;
 use crate::probe::Probes;
 use crate::volumes::PodDir;
@@ -121,6 +121,7 @@ impl Worker {
         loop {
             let desired = self.desired.borrow_and_update().clone();
             self.memory.notice(&desired);
+            self.memory.renew_tokens(Timestamp::now());
             match self.round(&desired).await {
                 Next::Again => {}
                 Next::Wait(_) if desired.removed && self.memory.finished => return,
@@ -161,7 +162,11 @@ impl Worker {
             self.memory.failures = 0;
         }
         if idle {
-            Next::Wait(earliest(plan.wake_at, self.memory.retry_report))
+            let wake_at = earliest(plan.wake_at, self.memory.retry_report);
+            Next::Wait(match self.memory.volumes {
+                Step::Done => earliest(wake_at, self.memory.tokens.renew_at()),
+                _ => wake_at,
+            })
         } else {
             Next::Again
         }

@@ -1,6 +1,6 @@
 //! ServiceAccount (core/v1): an identity for pods.
 
-use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
+use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy, Subresource};
 use crate::resources::columns::NAME_AND_AGE;
 
 /// The kind's description.
@@ -16,7 +16,7 @@ pub(crate) fn resource() -> Resource {
         categories: &[],
         scope: Scope::Namespaced,
         verbs: ALL_VERBS,
-        subresources: &[],
+        subresources: &[Subresource::Token],
         columns: COLUMNS,
         strategy: &Rules,
     }

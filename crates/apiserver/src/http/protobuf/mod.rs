@@ -212,6 +212,16 @@ fn read(
             )?;
             Value::Object(object)
         }
+        // A map cannot hold lists: each of its values is a message around one.
+        (Type::List(item), Wire::Bytes(bytes)) => {
+            let mut items = Vec::new();
+            for field in Reader::new(bytes) {
+                if let Field { number: 1, value } = field? {
+                    items.push(read(item, name, value, depth)?);
+                }
+            }
+            Value::Array(items)
+        }
         (Type::Quantity, Wire::Bytes(bytes)) => {
             text(part(bytes, 1)?.ok_or_else(mistyped)?, name)?.into()
         }
