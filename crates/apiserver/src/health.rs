@@ -90,15 +90,18 @@ impl Core {
         let excluded = query.all("exclude");
         let (mut report, mut healthy) = (String::new(), true);
         for (name, passes) in checks {
-            report.push_str(&if excluded.contains(name) {
-                format!("[+]{name} excluded: ok\n")
+            let (sign, verdict) = if excluded.contains(name) {
+                ("[+]", " excluded: ok\n")
             } else if passes(self) {
-                format!("[+]{name} ok\n")
+                ("[+]", " ok\n")
             } else {
                 healthy = false;
                 tracing::warn!(endpoint, check = name, "a health check fails");
-                format!("[-]{name} failed: reason withheld\n")
-            });
+                ("[-]", " failed: reason withheld\n")
+            };
+            for part in [sign, name, verdict] {
+                report += part;
+            }
         }
         let strangers: Vec<String> = excluded
             .iter()
@@ -106,19 +109,20 @@ impl Core {
             .map(|name| format!("{name:?}"))
             .collect();
         if !strangers.is_empty() {
-            report.push_str(&format!(
-                "warn: some health checks cannot be excluded: no matches for {}\n",
-                strangers.join(",")
-            ));
+            report += "warn: some health checks cannot be excluded: no matches for ";
+            report += &strangers.join(",");
+            report.push('\n');
         }
         if !healthy {
-            report.push_str(&format!("{endpoint} check failed\n"));
+            report += endpoint;
+            report += " check failed\n";
             return answer::text(StatusCode::INTERNAL_SERVER_ERROR, report);
         }
         if query.get("verbose").is_none() {
             return answer::text(StatusCode::OK, "ok");
         }
-        report.push_str(&format!("{endpoint} check passed\n"));
+        report += endpoint;
+        report += " check passed\n";
         answer::text(StatusCode::OK, report)
     }
 }

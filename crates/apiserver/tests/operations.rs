@@ -1,5 +1,10 @@
 //! What operators look at: health, single checks, metrics.
 
+#![allow(
+    clippy::float_cmp,
+    reason = "the samples are counts, which a double holds exactly"
+)]
+
 mod support;
 
 use serde_json::json;

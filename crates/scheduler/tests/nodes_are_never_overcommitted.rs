@@ -45,6 +45,12 @@ async fn make_node(client: &Client, name: &str) {
         .patch_status(name, &PatchParams::default(), &patch)
         .await
         .expect("ready");
+    // New nodes are tainted until somebody sees that they are ready.
+    let untainted = Patch::Merge(json!({"spec": {"taints": null}}));
+    nodes
+        .patch(name, &PatchParams::default(), &untainted)
+        .await
+        .expect("untainted");
 }
 
 fn pod(index: usize) -> Pod {

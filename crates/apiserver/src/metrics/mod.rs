@@ -179,7 +179,7 @@ impl InFlight<'_> {
         });
         if !request.is_long_running() {
             self.metrics.seconds.with(request, |histogram| {
-                histogram.observe(REQUEST_SECONDS, took)
+                histogram.observe(REQUEST_SECONDS, took);
             });
         }
     }

@@ -123,6 +123,10 @@ fn name(container: &Value) -> String {
     container["name"].as_str().unwrap_or_default().to_owned()
 }
 
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "every check returns at once what this makes"
+)]
 fn violation(reason: &str, detail: String) -> Option<Violation> {
     Some(Violation {
         reason: reason.to_owned(),
