@@ -92,7 +92,6 @@ fn look(desk: &Desk) -> Result<()> {
     desk.says(
         "kubectl describe sts web",
         &[
-            "Pod Management Policy: OrderedReady",
             "Replicas: 2 desired | 2 total",
             "Update Strategy: RollingUpdate\nPartition: 0",
             "Pods Status: 2 Running / 0 Waiting / 0 Succeeded / 0 Failed",
