@@ -119,8 +119,8 @@ pub(crate) struct Core {
 #[derive(Clone)]
 pub struct ApiServer {
     pub(crate) core: Arc<Core>,
-    /// Follows the CustomResourceDefinitions.
-    _definitions: Arc<AbortOnDropHandle<()>>,
+    /// Follow the CustomResourceDefinitions, and count what quotas limit.
+    _tasks: Arc<[AbortOnDropHandle<()>; 2]>,
 }
 
 /// Who sent a request.
@@ -175,11 +175,13 @@ impl ApiServer {
         });
         bootstrap::run(&core).await?;
         authorization::bootstrap(&core).await?;
-        let definitions = tokio::spawn(definitions::follow(core.clone()));
-        tokio::spawn(quota::count(core.clone()));
+        let tasks = [
+            AbortOnDropHandle::new(tokio::spawn(definitions::follow(core.clone()))),
+            AbortOnDropHandle::new(tokio::spawn(quota::count(core.clone()))),
+        ];
         Ok(Self {
             core,
-            _definitions: Arc::new(AbortOnDropHandle::new(definitions)),
+            _tasks: Arc::new(tasks),
         })
     }
 
