@@ -119,7 +119,7 @@ pub(crate) fn resource_list(kinds: &Kinds, group: &str, version: &str) -> Value 
             "kind": resource.kind,
             "verbs": resource.verbs,
         });
-        if resource.strategy.stored() {
+        if resource.strategy.stored() && resource.verbs.contains(&"create") {
             entry["storageVersionHash"] = storage_hash(kind.stored().resource).into();
         }
         if !resource.short_names.is_empty() {
@@ -154,7 +154,12 @@ pub(crate) fn resource_list(kinds: &Kinds, group: &str, version: &str) -> Value 
 
 /// Tells clients when a kind is stored in another form; they compare it, nobody takes it apart.
 fn storage_hash(resource: &Resource) -> String {
-    let text = format!("{}/{}/{}", resource.group, resource.version, resource.kind);
+    // Upstream keeps definitions in the form of an older version that it does not serve any more.
+    let version = match resource.group {
+        "apiextensions.k8s.io" => "v1beta1",
+        _ => resource.version,
+    };
+    let text = format!("{}/{version}/{}", resource.group, resource.kind);
     STANDARD.encode(&Sha256::digest(text)[..8])
 }
 

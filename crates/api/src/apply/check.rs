@@ -61,7 +61,8 @@ fn map(
         }
         path.truncate(before);
         // Upstream looks no further in an object with a field it does not know.
-        if matches!(entries, Entries::Fields(schema) if schema.field(name).is_none()) {
+        if matches!(entries, Entries::Fields(schema) if !schema.open && schema.field(name).is_none())
+        {
             return;
         }
     }

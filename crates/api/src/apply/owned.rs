@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::element;
 use super::place::{Entries, Listing, Part, Place};
 use super::set::{FieldSet, Node, finish, is_member};
-use crate::schema::{FieldSchema, Type, TypeSchema, is_inline};
+use crate::schema::{Type, TypeSchema, is_inline, is_printed};
 
 /// The node of a value that was not there before: it, and everything in it, is new.
 pub(super) fn everything(value: &Value, place: Place<'_>) -> Node {
@@ -52,8 +52,14 @@ fn listed_in(value: &Value, place: Place<'_>) -> Node {
 /// What the creator of an object owns: everything that a new, empty object of the type does not have. Upstream's
 /// types are structs, and structs within them, scalars that are always printed and lists that are never left out
 /// are there from the beginning.
+///
+/// Of a custom kind they know no struct: its empty object has nothing in it.
 pub(super) fn created(schema: &TypeSchema, object: &Value) -> FieldSet {
-    inside(schema, object).into()
+    if schema.is_custom() {
+        parts_of(object, Place::root(schema), everything).into()
+    } else {
+        inside(schema, object).into()
+    }
 }
 
 fn inside(schema: &TypeSchema, object: &Value) -> Node {
@@ -94,17 +100,6 @@ fn inside(schema: &TypeSchema, object: &Value) -> Node {
         node.insert(element::field(name), Value::Object(below));
     }
     node
-}
-
-/// Whether an empty object has the field: null, or the zero of its type.
-fn is_printed(schema: &TypeSchema, field: &FieldSchema) -> bool {
-    field.required
-        || matches!(
-            (schema.short_name(), field.name),
-            ("StatefulSetSpec", "serviceName")
-                | ("StatefulSetStatus", "availableReplicas")
-                | ("Event", "reportingComponent" | "reportingInstance")
-        )
 }
 
 fn is_zero(value: &Value) -> bool {

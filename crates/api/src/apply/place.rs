@@ -77,7 +77,7 @@ impl<'s> Place<'s> {
             Type::Any => Self::Anything,
             Type::RawObject | Type::Fields => Self::Map {
                 entries: Entries::Anything,
-                atomic: topology == Topology::Atomic,
+                atomic: true,
             },
             Type::Bool => Self::Scalar(Scalar::Bool),
             Type::Int32 | Type::Int64 | Type::Float => Self::Scalar(Scalar::Number),
@@ -174,9 +174,10 @@ impl<'s> Place<'s> {
 impl<'s> Entries<'s> {
     fn place(self, name: &str) -> Option<(Place<'s>, bool)> {
         match self {
-            Self::Fields(schema) => schema
-                .field(name)
-                .map(|field| (Place::of_field(field), true)),
+            Self::Fields(schema) => match schema.field(name) {
+                Some(field) => Some((Place::of_field(field), true)),
+                None => schema.open.then_some((Place::Anything, false)),
+            },
             Self::Each(ty) => Some((Place::of_item(ty), false)),
             Self::Anything => Some((Place::Anything, false)),
         }

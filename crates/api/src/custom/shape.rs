@@ -35,6 +35,7 @@ pub(super) fn of_kind(
         fields: Box::leak(fields.into_boxed_slice()),
         gvk: Some(Gvk::of(resource.group, resource.version, resource.kind)),
         atomic: structural.atomic_map,
+        open: structural.preserve_unknown,
         custom: Some(leak(Declared {
             structural,
             schema: declared.clone(),
@@ -65,6 +66,7 @@ pub(super) fn of_list(schema: &'static TypeSchema, resource: &Resource) -> &'sta
             resource.list_kind,
         )),
         atomic: false,
+        open: false,
         custom: None,
     })
 }
@@ -128,12 +130,13 @@ fn type_of(schema: &'static Structural, name: &str) -> Type {
         },
         Some(Ty::Object) | None => match &schema.additional {
             Some(Additional::Schema(values)) => Type::Map(leak(type_of(values, name))),
-            _ if schema.preserve_unknown || schema.properties.is_empty() => Type::Any,
+            _ if schema.properties.is_empty() => Type::Any,
             _ => Type::Object(leak(TypeSchema {
                 name: text(&Value::from(name)),
                 fields: Box::leak(fields_of(schema, name).into_boxed_slice()),
                 gvk: None,
                 atomic: schema.atomic_map,
+                open: schema.preserve_unknown,
                 custom: None,
             })),
         },

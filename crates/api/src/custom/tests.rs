@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Map, json};
 
 use super::*;
+use crate::apply::{Author, FieldSet, track};
 use crate::decode::{BodyFormat, FieldValidation, decode, prune};
 use crate::{Gvk, patch};
 
@@ -89,4 +90,26 @@ fn a_patch_of_a_custom_resource_is_pruned_and_says_so() {
     .unwrap();
     assert_eq!(patched.object["spec"], json!({"a": "z", "b": 1}));
     assert_eq!(patched.warnings, [r#"unknown field "spec.odd""#]);
+}
+
+#[test]
+fn the_creator_of_a_custom_resource_owns_everything_in_it() {
+    let mut definition = definition();
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-preserve-unknown-fields"] =
+        true.into();
+    let schema = compile(&definition)[0].schema;
+    let mut object = json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "a", "labels": {"l": "1"}},
+        "spec": {"a": null, "list": [{"a": "y"}]}, "more": {"b": {}}});
+    let author = Author {
+        manager: "m",
+        api_version: "example.com/v1",
+        subresource: "",
+        time: "2026-01-01T00:00:00Z",
+    };
+    track(schema, &FieldSet::default(), &author, None, &mut object);
+    assert_eq!(
+        object["metadata"]["managedFields"][0]["fieldsV1"],
+        json!({"f:metadata": {"f:labels": {".": {}, "f:l": {}}}, "f:spec": {".": {}, "f:a": {}, "f:list": {}},
+            "f:more": {".": {}, "f:b": {}}})
+    );
 }

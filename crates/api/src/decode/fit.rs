@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value};
 
 use super::tree::{Node, Step, down};
 use super::{UnknownField, scalar};
-use crate::schema::{FieldSchema, Type, TypeSchema, keeps_zero};
+use crate::schema::{FieldSchema, Type, TypeSchema, is_printed, keeps_zero};
 
 /// Whose words are used for a value of a wrong type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,7 +292,9 @@ fn is_nothing(schema: &TypeSchema, field: &FieldSchema, value: &Value) -> bool {
     match (&field.ty, value) {
         (Type::Any | Type::RawObject | Type::Fields, _) => false,
         // An empty list of managers says something: forget them.
-        (Type::List(_), Value::Array(items)) => items.is_empty() && field.name != "managedFields",
+        (Type::List(_), Value::Array(items)) => {
+            items.is_empty() && field.name != "managedFields" && !is_printed(schema, field)
+        }
         (Type::Map(_), Value::Object(entries)) => entries.is_empty(),
         (_, Value::Null) => true,
         (Type::Str | Type::Bytes, Value::String(text)) => {

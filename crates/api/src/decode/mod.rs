@@ -174,8 +174,12 @@ pub(crate) fn parse_yaml(body: &[u8]) -> Result<Untyped, String> {
     })
 }
 
-/// Brings an object made of parts into the form of its type, as the converter between upstream's types does.
+/// Brings an object made of parts into the form of its type, as the converter between upstream's types does. Custom
+/// resources have none.
 pub fn fit_to(schema: &'static TypeSchema, object: Value) -> Result<Value, String> {
+    if schema.is_custom() {
+        return Ok(object);
+    }
     fit(schema, Node::from(object), Dialect::Converter).map(|(object, _)| object)
 }
 

@@ -46,6 +46,7 @@ use crate::schema::{Type, schema_of, semantically_equal};
 /// Every built-in kind.
 pub(crate) fn all() -> Vec<Resource> {
     let mut all = vec![
+        core::binding::resource(),
         core::componentstatus::resource(),
         core::configmap::resource(),
         core::endpoints::resource(),

@@ -78,6 +78,15 @@ pub(crate) fn put(object: &mut Value, field: &str, value: Value) {
     }
 }
 
+/// Shows a list that is never left out as null when there is nothing in it, as upstream's stored form does.
+pub(crate) fn null_when_empty(object: &mut Value, field: &str) {
+    if list(object, field).is_empty()
+        && let Some(fields) = object.as_object_mut()
+    {
+        fields.insert(field.to_owned(), Value::Null);
+    }
+}
+
 /// Removes a field.
 pub(crate) fn remove(object: &mut Value, field: &str) {
     put(object, field, Value::Null);

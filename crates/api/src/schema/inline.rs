@@ -1,5 +1,5 @@
-//! Which optional objects upstream holds as structs within structs and not by pointer: they are there, empty, in
-//! every object of their type. It refuses to know what for.
+//! What an empty object of one of upstream's types has in it: structs that it holds not by pointer, and fields that it
+//! never leaves out. It refuses to know what for.
 
 use super::{FieldSchema, Type, TypeSchema};
 
@@ -10,7 +10,7 @@ pub(crate) fn is_inline(schema: &TypeSchema, field: &FieldSchema) -> bool {
     }
     let top = matches!(field.name, "spec" | "status")
         && (schema.gvk.is_some() || schema.short_name().ends_with("TemplateSpec"));
-    field.required
+    (field.required && !is_pointer(schema, field))
         || field.name == "metadata"
         || top
         || STRUCTS
@@ -18,7 +18,38 @@ pub(crate) fn is_inline(schema: &TypeSchema, field: &FieldSchema) -> bool {
             .is_ok()
 }
 
-/// Type and field, sorted.
+/// Whether an empty object of the type shows the field all the same: null, or the zero of its type.
+pub(crate) fn is_printed(schema: &TypeSchema, field: &FieldSchema) -> bool {
+    (field.required && !is_pointer(schema, field))
+        || PRINTED
+            .binary_search(&(schema.short_name(), field.name))
+            .is_ok()
+}
+
+/// Whether upstream holds a required object by pointer.
+fn is_pointer(schema: &TypeSchema, field: &FieldSchema) -> bool {
+    let selector = field.name == "selector"
+        && matches!(field.ty, Type::Object(selector) if selector.short_name() == "LabelSelector");
+    selector || (schema.short_name(), field.name) == ("IPAddressSpec", "parentRef")
+}
+
+/// Type and field of what is printed though it is not required, sorted.
+static PRINTED: &[(&str, &str)] = &[
+    ("ClusterRole", "rules"),
+    ("CustomResourceDefinitionStatus", "conditions"),
+    ("CustomResourceDefinitionStatus", "storedVersions"),
+    ("EndpointSlice", "endpoints"),
+    ("EndpointSlice", "ports"),
+    ("Event", "reportingComponent"),
+    ("Event", "reportingInstance"),
+    ("HorizontalPodAutoscalerStatus", "currentMetrics"),
+    ("Role", "rules"),
+    ("StatefulSetSpec", "serviceName"),
+    ("StatefulSetStatus", "availableReplicas"),
+    ("TokenRequestSpec", "boundObjectRef"),
+];
+
+/// Type and field of structs, sorted.
 static STRUCTS: &[(&str, &str)] = &[
     ("CustomResourceDefinitionStatus", "acceptedNames"),
     ("DaemonSetSpec", "updateStrategy"),
@@ -35,18 +66,28 @@ static STRUCTS: &[(&str, &str)] = &[
     ("PodTemplate", "template"),
     ("ReplicaSetSpec", "template"),
     ("ResourceClaimSpec", "devices"),
+    ("SelfSubjectReviewStatus", "userInfo"),
     ("ServiceStatus", "loadBalancer"),
     ("StatefulSetSpec", "updateStrategy"),
+    ("TokenReviewStatus", "user"),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::generated::TYPES;
     use crate::schema::schema_of;
 
     #[test]
     fn structs_are_told_from_pointers() {
-        assert!(STRUCTS.is_sorted());
+        assert!(STRUCTS.is_sorted() && PRINTED.is_sorted());
+        for (name, field) in STRUCTS.iter().chain(PRINTED) {
+            let mut named = TYPES.iter().filter(|schema| schema.short_name() == *name);
+            assert!(
+                named.any(|schema| schema.field(field).is_some()),
+                "{name}.{field}"
+            );
+        }
         let set = schema_of("apps", "v1", "StatefulSet").unwrap();
         let Type::Object(spec) = set.field("spec").unwrap().ty else {
             panic!("spec is an object")
@@ -55,5 +96,6 @@ mod tests {
         assert!(inline(set, "metadata") && inline(set, "spec") && inline(set, "status"));
         assert!(inline(spec, "template") && inline(spec, "updateStrategy"));
         assert!(!inline(spec, "ordinals") && !inline(spec, "replicas"));
+        assert!(!inline(spec, "selector"));
     }
 }

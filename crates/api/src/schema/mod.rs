@@ -8,7 +8,7 @@ mod inline;
 mod pointers;
 
 pub use equality::semantically_equal;
-pub(crate) use inline::is_inline;
+pub(crate) use inline::{is_inline, is_printed};
 pub(crate) use pointers::keeps_zero;
 
 use crate::structural::Structural;
@@ -56,6 +56,8 @@ pub struct TypeSchema {
     pub gvk: Option<Gvk>,
     /// Whether server-side apply owns the whole object at once.
     pub atomic: bool,
+    /// Whether objects keep fields that are not listed here.
+    pub open: bool,
     /// What the definition of a custom kind says beyond the shape; none for built-in types.
     pub(crate) custom: Option<&'static Declared>,
 }
@@ -222,6 +224,7 @@ const fn t(name: &'static str, fields: &'static [FieldSchema]) -> TypeSchema {
         fields,
         gvk: None,
         atomic: false,
+        open: false,
         custom: None,
     }
 }

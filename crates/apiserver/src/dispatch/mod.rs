@@ -93,11 +93,15 @@ impl Core {
             Target::NoPage => Ok(answer::text(StatusCode::NOT_FOUND, "404 page not found\n")),
             Target::NoResource => Err(Status::no_such_path()),
             Target::Resource(path) => {
-                let mut response = match self.resource(&path, parts, &query, &body).await {
-                    Ok(response) => response,
-                    Err(status) => answer::status(&status, media::syntax_of_errors(headers)),
+                let (served, mut response) = match self.resource(&path, parts, &query, &body).await
+                {
+                    Ok(response) => (true, response),
+                    Err(status) => (
+                        status.code != StatusCode::METHOD_NOT_ALLOWED.as_u16(),
+                        answer::status(&status, media::syntax_of_errors(headers)),
+                    ),
                 };
-                if let Some(text) = path.kind.resource.strategy.deprecation() {
+                if served && let Some(text) = path.kind.resource.strategy.deprecation() {
                     answer::warn(&mut response, &[text.to_owned()]);
                 }
                 Ok(response)

@@ -59,6 +59,16 @@ impl Core {
             (&Method::GET, false) if does("get") => {
                 read::get(self, path, query, accepted(parts, query, false)?).await
             }
+            (&Method::POST, true) if complete && resource.kind == "Binding" => {
+                let accept = accepted(parts, query, false)?;
+                let incoming = incoming(parts, query, "CreateOptions", body)?;
+                let pods = self.kinds.core("pods");
+                let pods = pods.ok_or_else(|| Status::internal("pods are not served"))?;
+                let status = self
+                    .bind(&pods, path.in_namespace(), None, &incoming)
+                    .await?;
+                Ok(answer::value(StatusCode::CREATED, accept, &coded(&status)))
+            }
             (&Method::POST, true) if complete && does("create") && !resource.strategy.stored() => {
                 let accept = accepted(parts, query, false)?;
                 let incoming = incoming(parts, query, "CreateOptions", body)?;
@@ -183,13 +193,11 @@ impl Core {
                 let accept = accepted(parts, query, false)?;
                 let incoming = incoming(parts, query, "CreateOptions", body)?;
                 let status = if subresource == Subresource::Binding {
-                    self.bind(kind, namespace, name, &incoming).await?
+                    self.bind(kind, namespace, Some(name), &incoming).await?
                 } else {
                     self.evict(kind, namespace, name, &incoming).await?
                 };
-                let mut value = status.to_value();
-                value["code"] = status.code.into();
-                Ok(answer::value(StatusCode::CREATED, accept, &value))
+                Ok(answer::value(StatusCode::CREATED, accept, &coded(&status)))
             }
             (Subresource::Log, &Method::GET) => self.pod_log(namespace, name, query).await,
             _ => Err(Status::method_not_allowed()),
@@ -363,4 +371,11 @@ fn respond_as_is(accept: Accept, written: &Written) -> Response<ResponseBody> {
     let mut response = answer::json(code, accept, written.bytes.clone());
     answer::warn(&mut response, &written.warnings);
     response
+}
+
+/// A success as what it made is answered with.
+fn coded(status: &Status) -> serde_json::Value {
+    let mut value = status.to_value();
+    value["code"] = status.code.into();
+    value
 }

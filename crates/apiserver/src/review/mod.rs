@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::kind::Kind;
 use crate::server::Core;
-use crate::write::{Incoming, Written, check_namespace, metadata, timestamp};
+use crate::write::{Incoming, Part, Written, check_namespace, manage, metadata, timestamp};
 
 pub(crate) use token_request::issue_token;
 
@@ -27,19 +27,31 @@ impl Core {
         let decoded = incoming.decode(kind.schema, &kind.gvk)?;
         let mut object = decoded.object;
         check_namespace(&mut object, namespace, kind.resource.namespaced())?;
-        metadata(&mut object).remove("managedFields");
+        metadata(&mut object);
+        let manager = incoming.options.manager.as_str();
         let user = &incoming.user;
         match kind.resource.kind {
-            "TokenReview" => token::review(self, &mut object)?,
+            "TokenReview" => {
+                manage(kind, Part::Main, manager, None, &mut object);
+                token::review(self, &mut object)?;
+            }
+            // The answers to these two are new objects, which have no managers.
             "SelfSubjectReview" => {
+                metadata(&mut object).remove("managedFields");
                 metadata(&mut object).insert(
                     "creationTimestamp".into(),
                     timestamp(Timestamp::now()).into(),
                 );
                 object["status"] = json!({"userInfo": user.to_value()});
             }
-            "SelfSubjectRulesReview" => rules::review(self, user, &mut object)?,
-            asked => access::review(self, asked, user, &mut object)?,
+            "SelfSubjectRulesReview" => {
+                metadata(&mut object).remove("managedFields");
+                rules::review(self, user, &mut object)?;
+            }
+            asked => {
+                manage(kind, Part::Main, manager, None, &mut object);
+                access::review(self, asked, user, &mut object)?;
+            }
         }
         Ok(Written {
             bytes: object.to_string().into(),

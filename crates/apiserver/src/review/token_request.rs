@@ -1,6 +1,7 @@
 //! TokenRequest: a token of a ServiceAccount, for whoever may ask for it.
 
 use jiff::{Timestamp, ToSpan};
+use plinth_api::apply::{Author, FieldSet, track};
 use plinth_api::{FieldError, Gvk, Path, Status, schema_of};
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ use crate::cache::Object;
 use crate::kind::Kind;
 use crate::read::live;
 use crate::server::Core;
-use crate::write::{Incoming, Written, meta_text, parse, timestamp};
+use crate::write::{Incoming, Written, meta_text, metadata, parse, timestamp};
 
 const GROUP: &str = "authentication.k8s.io";
 /// Seconds of a token for which nobody asks for more or less.
@@ -50,21 +51,29 @@ pub(crate) fn issue_token(
         &request["spec"]["boundObjectRef"],
     )?;
     let spec = &mut request["spec"];
-    let mut audiences = texts(spec, "audiences");
-    if audiences.is_empty() {
-        audiences.push(core.authenticator.accounts.issuer.clone());
-    }
     let seconds = spec["expirationSeconds"].as_i64().unwrap_or(USUAL);
+    spec["expirationSeconds"] = seconds.into();
     if let Some(fault) = fault_of_lifetime(seconds) {
         return Err(Status::invalid_kind(GROUP, "TokenRequest", "", &[fault]));
     }
     let binding = bind(core, (namespace, name), &spec["boundObjectRef"])?;
-    spec["audiences"] = json!(audiences);
-    spec["expirationSeconds"] = seconds.into();
     if spec["boundObjectRef"].is_null() {
         spec["boundObjectRef"] = Value::Null;
     }
     let now = Timestamp::now();
+    let author = Author {
+        manager: &incoming.options.manager,
+        api_version: &gvk.api_version(),
+        subresource: "token",
+        time: &timestamp(now),
+    };
+    metadata(&mut request);
+    track(schema, &FieldSet::default(), &author, None, &mut request);
+    let mut audiences = texts(&request["spec"], "audiences");
+    if audiences.is_empty() {
+        audiences.push(core.authenticator.accounts.issuer.clone());
+    }
+    request["spec"]["audiences"] = json!(audiences);
     let order = Order {
         namespace,
         account: Reference {
@@ -82,10 +91,15 @@ pub(crate) fn issue_token(
     };
     request["status"] =
         json!({"token": token, "expirationTimestamp": timestamp(now + seconds.seconds())});
-    request["metadata"] = json!({
-        "name": name, "namespace": namespace, "uid": account.header.uid,
-        "creationTimestamp": timestamp(now),
-    });
+    let fields = metadata(&mut request);
+    for (field, value) in [
+        ("name", name),
+        ("namespace", namespace),
+        ("uid", account.header.uid.as_str()),
+        ("creationTimestamp", timestamp(now).as_str()),
+    ] {
+        fields.insert(field.to_owned(), value.into());
+    }
     Ok(Written {
         bytes: request.to_string().into(),
         warnings: decoded.warnings,

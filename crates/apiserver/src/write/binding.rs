@@ -11,12 +11,12 @@ use crate::read::plain_error;
 use crate::server::Core;
 
 impl Core {
-    /// Binds a pod to the node that a request body names.
+    /// Binds a pod to the node that a request body names; without a name, the pod of the binding's name.
     pub(crate) async fn bind(
         &self,
         kind: &Kind,
         namespace: &str,
-        name: &str,
+        name: Option<&str>,
         incoming: &Incoming<'_>,
     ) -> Result<Status, Status> {
         let schema = schema_of("", "v1", "Binding")
@@ -24,6 +24,8 @@ impl Core {
         let mut binding = incoming
             .decode(schema, &Gvk::of("", "v1", "Binding"))?
             .object;
+        let named = meta_text(&binding, "name").to_owned();
+        let name = name.unwrap_or(&named);
         check_name(&binding, name)?;
         check_namespace(&mut binding, namespace, true)?;
         check_target(&binding["target"])?;

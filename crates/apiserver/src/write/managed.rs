@@ -74,7 +74,7 @@ pub(super) fn as_author<T>(
 }
 
 /// Brings the managers of an object that was made, or of `live` as it will be, up to date.
-pub(super) fn manage(
+pub(crate) fn manage(
     kind: &Kind,
     part: Part,
     manager: &str,

@@ -22,7 +22,7 @@ use std::sync::{Arc, LazyLock};
 pub(crate) use create::made_name;
 pub(crate) use delete::Deleted;
 pub(crate) use delete_options::DeleteOptions;
-pub(crate) use managed::{MANAGER_MAX, Resets, agent, is_printable};
+pub(crate) use managed::{MANAGER_MAX, Resets, agent, is_printable, manage};
 pub(crate) use scale::of_bytes as scale_of;
 pub(crate) use update::{Managing, Part, Proposal, parse};
 

@@ -266,7 +266,9 @@ impl Core {
             }
             Part::Own(subresource) => {
                 admission::admit_status(self, kind, writer, new, old)?;
+                let managers = metadata(new).remove("managedFields");
                 resource.prepare_part_update(subresource, new, old);
+                put_managers(new, managers);
                 resource.validate_part_update(subresource, new, old)
             }
             Part::Approval => {
@@ -283,10 +285,7 @@ impl Core {
                 let wanted = new["spec"]["finalizers"].take();
                 let managers = metadata(new).remove("managedFields");
                 *new = old.clone();
-                match managers {
-                    Some(managers) => metadata(new).insert("managedFields".into(), managers),
-                    None => metadata(new).remove("managedFields"),
-                };
+                put_managers(new, managers);
                 new["spec"]["finalizers"] = wanted;
                 if new["spec"]["finalizers"]
                     .as_array()
@@ -307,6 +306,14 @@ impl Core {
             Ok(Reservation::default())
         }
     }
+}
+
+/// Puts managers into an object that was made of another.
+fn put_managers(object: &mut Value, managers: Option<Value>) {
+    match managers {
+        Some(managers) => metadata(object).insert("managedFields".into(), managers),
+        None => metadata(object).remove("managedFields"),
+    };
 }
 
 /// The object in stored bytes.

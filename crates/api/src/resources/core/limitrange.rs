@@ -13,7 +13,7 @@ use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
 use crate::resources::checks::each;
 use crate::resources::columns::{CREATED_AT, NAME};
 use crate::resources::object::{
-    amount_of, canonical_amounts, ensure, fill, given, items, list, text,
+    amount_of, canonical_amounts, ensure, fill, given, items, list, null_when_empty, text,
 };
 use crate::resources::resource_names;
 
@@ -48,6 +48,14 @@ pub(crate) fn resource() -> Resource {
 struct Rules;
 
 impl Strategy for Rules {
+    fn prepare_create(&self, object: &mut Value) {
+        null_when_empty(ensure(object, "spec"), "limits");
+    }
+
+    fn prepare_update(&self, new: &mut Value, _old: &Value) {
+        null_when_empty(ensure(new, "spec"), "limits");
+    }
+
     fn default(&self, object: &mut Value) {
         for item in items(ensure(object, "spec"), "limits") {
             for field in AMOUNTS {

@@ -1,5 +1,6 @@
 //! The kinds of this API group, one file each.
 
+pub(crate) mod binding;
 pub(crate) mod componentstatus;
 pub(crate) mod configmap;
 pub(crate) mod endpoints;

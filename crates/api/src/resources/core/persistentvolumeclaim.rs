@@ -59,6 +59,7 @@ impl Strategy for Rules {
     fn prepare_create(&self, object: &mut Value) {
         put(object, "status", json!({"phase": "Pending"}));
         drop_unknown_source(object);
+        mirror_sources(object);
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
@@ -66,6 +67,7 @@ impl Strategy for Rules {
         if !given(&old["spec"], "dataSource") {
             drop_unknown_source(new);
         }
+        mirror_sources(new);
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
@@ -143,18 +145,6 @@ pub(crate) fn default_spec(spec: &mut Value) {
     let resources = ensure(spec, "resources");
     canonical_amounts(resources, "requests");
     canonical_amounts(resources, "limits");
-    // The older and the newer field for a source mirror each other.
-    match (given(spec, "dataSource"), given(spec, "dataSourceRef")) {
-        (true, false) => {
-            let source = spec["dataSource"].clone();
-            put(spec, "dataSourceRef", source);
-        }
-        (false, true) if text(&spec["dataSourceRef"], "namespace").is_empty() => {
-            let source = spec["dataSourceRef"].clone();
-            put(spec, "dataSource", source);
-        }
-        _ => {}
-    }
     for source in ["dataSource", "dataSourceRef"] {
         if given(spec, source) {
             fill(&mut spec[source], "apiGroup", Value::Null);
@@ -174,10 +164,24 @@ fn drop_unknown_source(object: &mut Value) {
         ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
     );
     if !known || text(source, "name").is_empty() {
-        if spec["dataSourceRef"] == spec["dataSource"] {
-            remove(spec, "dataSourceRef");
-        }
         remove(spec, "dataSource");
+    }
+}
+
+/// The older and the newer field for a source mirror each other in every claim. Nobody comes to manage the one that
+/// was not sent.
+fn mirror_sources(object: &mut Value) {
+    let spec = ensure(object, "spec");
+    match (given(spec, "dataSource"), given(spec, "dataSourceRef")) {
+        (true, false) => {
+            let source = spec["dataSource"].clone();
+            put(spec, "dataSourceRef", source);
+        }
+        (false, true) if text(&spec["dataSourceRef"], "namespace").is_empty() => {
+            let source = spec["dataSourceRef"].clone();
+            put(spec, "dataSource", source);
+        }
+        _ => {}
     }
 }
 

@@ -10,7 +10,7 @@ use crate::field::{FieldError, Path};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
 use crate::resources::checks::{each, immutable, label, one_of};
 use crate::resources::columns::{AGE, NAME, cell};
-use crate::resources::object::{fill, items, list, text};
+use crate::resources::object::{fill, items, list, null_when_empty, text};
 use crate::resources::{first_generation, next_generation_beside_metadata};
 use crate::{meta, names, table};
 
@@ -57,9 +57,13 @@ impl Strategy for Rules {
 
     fn prepare_create(&self, object: &mut Value) {
         first_generation(object);
+        null_when_empty(object, "endpoints");
+        null_when_empty(object, "ports");
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {
+        null_when_empty(new, "endpoints");
+        null_when_empty(new, "ports");
         next_generation_beside_metadata(new, old);
     }
 

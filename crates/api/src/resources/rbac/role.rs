@@ -9,7 +9,7 @@ use crate::meta;
 use crate::names::{self, Rule};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
 use crate::resources::columns::{AGE, NAME};
-use crate::resources::object::{given, list, put};
+use crate::resources::object::{fill, given, list, null_when_empty, put};
 
 /// Role's description.
 pub(crate) fn role() -> Resource {
@@ -50,11 +50,15 @@ struct Rules {
 impl Strategy for Rules {
     fn default(&self, object: &mut Value) {
         // A role without rules shows that it has none.
-        if list(object, "rules").is_empty()
-            && let Some(fields) = object.as_object_mut()
-        {
-            fields.insert("rules".into(), Value::Null);
-        }
+        fill(object, "rules", Value::Null);
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        null_when_empty(object, "rules");
+    }
+
+    fn prepare_update(&self, new: &mut Value, _old: &Value) {
+        null_when_empty(new, "rules");
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {

@@ -10,7 +10,7 @@ use crate::names;
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
 use crate::resources::checks::{each, not_negative};
 use crate::resources::columns::{AGE, NAME, integer};
-use crate::resources::object::{list, text};
+use crate::resources::object::{ensure, list, null_when_empty, text};
 use crate::resources::references::driver_name;
 use crate::resources::typed::{Shape, printed};
 use crate::{meta, table};
@@ -39,6 +39,14 @@ pub(crate) fn resource() -> Resource {
 struct Rules;
 
 impl Strategy for Rules {
+    fn prepare_create(&self, object: &mut Value) {
+        null_when_empty(ensure(object, "spec"), "drivers");
+    }
+
+    fn prepare_update(&self, new: &mut Value, _old: &Value) {
+        null_when_empty(ensure(new, "spec"), "drivers");
+    }
+
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         let path = Path::new("spec.drivers");
         let (mut errors, mut names) = (Vec::new(), HashSet::new());
