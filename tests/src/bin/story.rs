@@ -1,7 +1,8 @@
 //! `make demo`: plays the kubia story in a lab of its own and shows every command.
 //!
-//! Usage: `story [KUBECTL]`, or `story --commands [KUBECTL]` for what people type every day, or `story --kills SEED
-//! ROUNDS` for the fault test: the server is killed at any moment. The `plinth` binary is the one beside this program.
+//! Usage: `story [KUBECTL]`, or `story --commands [KUBECTL]` for what people type every day, or `story --client
+//! helm|python|javascript` for what is done with other clients, or `story --kills SEED ROUNDS` for the fault test: the
+//! server is killed at any moment. The `plinth` binary is the one beside this program.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,12 +12,13 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use plinth_lab::Lab;
 use plinth_tests::story::{Cast, play};
-use plinth_tests::{commands, faults};
+use plinth_tests::{clients, commands, faults};
 
 /// What there is to play.
 enum Piece {
     Story,
     Commands,
+    Client(clients::Client),
     Kills { seed: u64, rounds: usize },
 }
 
@@ -56,13 +58,19 @@ fn tell(directory: &Path) -> Result<()> {
         [] => (own, Piece::Story),
         ["--commands"] => (own, Piece::Commands),
         ["--commands", kubectl] => (PathBuf::from(kubectl), Piece::Commands),
+        ["--client", client] => {
+            let client = clients::Client::named(client).context("which client?")?;
+            (own, Piece::Client(client))
+        }
         ["--kills", seed, rounds] => {
             let (seed, rounds) = (seed.parse()?, rounds.parse()?);
             (own, Piece::Kills { seed, rounds })
         }
         [kubectl] => (PathBuf::from(kubectl), Piece::Story),
         _ => {
-            bail!("usage: story [KUBECTL] | story --commands [KUBECTL] | story --kills SEED ROUNDS")
+            bail!(
+                "usage: story [KUBECTL] | story --commands [KUBECTL] | story --client NAME | story --kills SEED ROUNDS"
+            )
         }
     };
     let kubectl = kubectl
@@ -83,6 +91,7 @@ fn tell(directory: &Path) -> Result<()> {
     match piece {
         Piece::Story => play(cast),
         Piece::Commands => commands::typed_every_day(cast),
+        Piece::Client(client) => clients::used(cast, client),
         Piece::Kills { seed, rounds } => faults::killed_at_any_moment(cast, seed, rounds),
     }
 }

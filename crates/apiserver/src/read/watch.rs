@@ -32,6 +32,8 @@ use crate::server::Core;
 const CHUNK: usize = 64;
 /// How often an idle watcher is told how far history has come.
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
+/// A watcher that is to end is told so this long before, as upstream does.
+const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// A watch without a time limit of its own ends after this and up to as much again.
 const LIFE: Duration = Duration::from_mins(30);
 
@@ -104,6 +106,7 @@ pub(crate) fn watch(
         || LIFE + Duration::from_secs(rand::rng().random_range(0..LIFE.as_secs())),
         Duration::from_secs,
     );
+    let deadline = Instant::now() + life;
     let watcher = Watcher {
         kind: kind.clone(),
         selection,
@@ -124,14 +127,22 @@ pub(crate) fn watch(
         },
         signal,
         bookmarks: options.bookmarks,
-        next_bookmark: Instant::now() + BOOKMARK_EVERY,
-        deadline: Instant::now() + life,
+        next_bookmark: bookmark_time(deadline),
+        deadline,
         lines,
         ended,
         context,
     };
     let body = ResponseBody::stream(watcher.into_stream());
     Ok(answer::with_body(StatusCode::OK, "application/json", body))
+}
+
+/// When the next bookmark is due: every so often, and shortly before the end, so that the client's next watch begins
+/// where this one has come to.
+fn bookmark_time(deadline: Instant) -> Option<Instant> {
+    let now = Instant::now();
+    let last = deadline.checked_sub(BOOKMARK_BEFORE_END)?;
+    Some((now + BOOKMARK_EVERY).min(last)).filter(|time| *time > now)
 }
 
 struct Watcher {
@@ -149,7 +160,7 @@ struct Watcher {
     told: u64,
     signal: tokio::sync::watch::Receiver<u64>,
     bookmarks: bool,
-    next_bookmark: Instant,
+    next_bookmark: Option<Instant>,
     deadline: Instant,
     /// Pieces that are ready to be sent.
     lines: VecDeque<Bytes>,
@@ -213,10 +224,16 @@ impl Watcher {
 
     /// Waits for a change, the next bookmark or the end.
     async fn wait(&mut self) {
+        let bookmark = async {
+            match self.next_bookmark {
+                Some(time) => tokio::time::sleep_until(time).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             changed = self.signal.changed() => self.ended = changed.is_err(),
-            () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
-                self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+            () = bookmark, if self.bookmarks => {
+                self.next_bookmark = bookmark_time(self.deadline);
                 if self.told < self.reached {
                     self.bookmark(false);
                 }

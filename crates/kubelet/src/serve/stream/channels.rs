@@ -1,6 +1,7 @@
 //! Connections into a pod over WebSocket channels, as client libraries open them: for the n-th port asked for, channel
 //! 2n carries data and 2n+1 the error.
 
+use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseC
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::client::QUEUE;
-use super::forward::{Pod, copy};
+use super::forward::{Pod, inwards, outwards};
 use super::websocket::Protocol;
 
 /// A channel's number is one byte, and 255 means something else.
@@ -64,7 +65,16 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
                     let wrap = |bytes: Bytes, _| {
                         (!bytes.is_empty()).then(|| protocol.message(channel, &bytes))
                     };
-                    copy(inside, data, &messages, wrap).await;
+                    let (read, write) = inside.into_split();
+                    let inwards = async {
+                        inwards(write, data).await;
+                        pending::<()>().await;
+                    };
+                    // A channel cannot be closed by itself: a connection is over when the pod has said its last.
+                    tokio::select! {
+                        () = outwards(read, &messages, wrap) => {}
+                        () = inwards => {}
+                    }
                 }
                 Err(why) => {
                     let why = protocol.message(channel + 1, why.as_bytes());

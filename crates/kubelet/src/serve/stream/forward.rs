@@ -9,6 +9,7 @@ use bytes::Bytes;
 use plinth_runtime::{Runtime, SandboxId};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -194,40 +195,47 @@ async fn forward(
 }
 
 /// Carries a connection's bytes until both directions have ended.
-/// What the pod says is sent as `wrap` makes it, the last piece marked as such.
-pub(super) async fn copy<M>(
+async fn copy<M>(
     inside: TcpStream,
-    mut data: mpsc::Receiver<Bytes>,
+    data: mpsc::Receiver<Bytes>,
     to: &mpsc::Sender<M>,
     wrap: impl Fn(Bytes, bool) -> Option<M>,
 ) {
-    let (mut read, mut write) = inside.into_split();
-    let inwards = async {
-        while let Some(bytes) = data.recv().await {
-            if let Err(error) = write.write_all(&bytes).await {
-                // What the pod still has to say is said all the same.
-                tracing::debug!(%error, "a pod does not take more of a forwarded connection");
-                return;
-            }
+    let (read, write) = inside.into_split();
+    tokio::join!(inwards(write, data), outwards(read, to, wrap));
+}
+
+/// Carries what the client sends until it has ended, or the pod takes no more.
+pub(super) async fn inwards(mut write: OwnedWriteHalf, mut data: mpsc::Receiver<Bytes>) {
+    while let Some(bytes) = data.recv().await {
+        if let Err(error) = write.write_all(&bytes).await {
+            // What the pod still has to say is said all the same.
+            tracing::debug!(%error, "a pod does not take more of a forwarded connection");
+            return;
         }
-        // Gone already: what we want.
-        let _ = write.shutdown().await;
-    };
-    let outwards = async {
-        let mut piece = vec![0; PIECE];
-        loop {
-            // A connection that was reset has ended too.
-            let count = read.read(&mut piece).await.unwrap_or(0);
-            let bytes = Bytes::copy_from_slice(&piece[..count]);
-            if let Some(message) = wrap(bytes, count == 0)
-                && to.send(message).await.is_err()
-            {
-                return;
-            }
-            if count == 0 {
-                return;
-            }
+    }
+    // Gone already: what we want.
+    let _ = write.shutdown().await;
+}
+
+/// Carries what the pod says until it has ended, as `wrap` makes it, the last piece marked as such.
+pub(super) async fn outwards<M>(
+    mut read: OwnedReadHalf,
+    to: &mpsc::Sender<M>,
+    wrap: impl Fn(Bytes, bool) -> Option<M>,
+) {
+    let mut piece = vec![0; PIECE];
+    loop {
+        // A connection that was reset has ended too.
+        let count = read.read(&mut piece).await.unwrap_or(0);
+        let bytes = Bytes::copy_from_slice(&piece[..count]);
+        if let Some(message) = wrap(bytes, count == 0)
+            && to.send(message).await.is_err()
+        {
+            return;
         }
-    };
-    tokio::join!(inwards, outwards);
+        if count == 0 {
+            return;
+        }
+    }
 }
