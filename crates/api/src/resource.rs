@@ -298,6 +298,12 @@ pub trait Strategy: Sync {
         Vec::new()
     }
 
+    /// The order in which the fields of a status are written, as far as clients are known to show them
+    /// as they come; others follow by name.
+    fn status_order(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The seconds a deletion is graceful for; `None` deletes at once.
     fn grace_period(&self, _object: &Value, _requested: Option<i64>) -> Option<i64> {
         None

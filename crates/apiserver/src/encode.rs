@@ -13,6 +13,8 @@ pub(crate) struct Layout {
     head: Vec<u8>,
     /// Length of `{"apiVersion":"v1","kind":"Pod",`, which items of a list go without.
     types: usize,
+    /// The fields of the status in the order they are written; others follow.
+    status: &'static [&'static str],
 }
 
 impl Layout {
@@ -27,6 +29,7 @@ impl Layout {
         Self {
             head,
             types: types.len(),
+            status: resource.strategy.status_order(),
         }
     }
 
@@ -39,13 +42,40 @@ impl Layout {
         }
         tail.push(b'}');
         if let Some(object) = object.as_object() {
-            members(&mut tail, object, &["apiVersion", "kind", "metadata"]);
+            members(
+                &mut tail,
+                object,
+                &["apiVersion", "kind", "metadata", "status"],
+            );
+            self.status(&mut tail, object);
         }
         tail.push(b'}');
         Payload {
             head: self.head.clone(),
             tail,
         }
+    }
+
+    /// Appends the object's status, if it has one.
+    fn status(&self, out: &mut Vec<u8>, object: &Map<String, Value>) {
+        let Some(status) = object.get("status") else {
+            return;
+        };
+        let Value::Object(fields) = status else {
+            member(out, "status", status);
+            return;
+        };
+        let mut text = Vec::new();
+        for name in self.status {
+            if let Some(value) = fields.get(*name) {
+                member(&mut text, name, value);
+            }
+        }
+        members(&mut text, fields, self.status);
+        out.extend_from_slice(b",\"status\":{");
+        // Every member brings its comma, the first one too many.
+        out.extend_from_slice(text.strip_prefix(b",").unwrap_or_default());
+        out.push(b'}');
     }
 
     /// Whether bytes are an object of this kind, in this version.
@@ -78,15 +108,19 @@ impl Layout {
 /// Appends `,"key":value` for every member that is not left out.
 fn members(out: &mut Vec<u8>, map: &Map<String, Value>, without: &[&str]) {
     for (key, value) in map {
-        if without.contains(&key.as_str()) {
-            continue;
+        if !without.contains(&key.as_str()) {
+            member(out, key, value);
         }
-        out.push(b',');
-        // Writing JSON values to memory cannot fail: their keys are strings and there is no I/O.
-        let _ = serde_json::to_writer(&mut *out, key);
-        out.push(b':');
-        let _ = serde_json::to_writer(&mut *out, value);
     }
+}
+
+/// Appends `,"key":value`.
+fn member(out: &mut Vec<u8>, key: &str, value: &Value) {
+    out.push(b',');
+    // Writing JSON values to memory cannot fail: their keys are strings and there is no I/O.
+    let _ = serde_json::to_writer(&mut *out, key);
+    out.push(b':');
+    let _ = serde_json::to_writer(&mut *out, value);
 }
 
 #[cfg(test)]
@@ -96,6 +130,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_status_is_written_in_the_order_of_its_kind() {
+        let layout = Layout::of(find("apps", "v1", "replicasets").unwrap());
+        let bytes = |status: Value| {
+            let object = json!({"metadata": {}, "status": status, "spec": {}});
+            let bytes = layout.payload(&object).at(Revision(1));
+            String::from_utf8(bytes.to_vec()).unwrap()
+        };
+        let full = json!({"availableReplicas": 1, "readyReplicas": 2, "replicas": 3, "other": 4});
+        let end = r#","spec":{},"status":{"replicas":3,"readyReplicas":2,"availableReplicas":1,"other":4}}"#;
+        assert!(bytes(full).ends_with(end));
+        assert!(bytes(json!({})).ends_with(r#","status":{}}"#));
+        assert!(bytes(json!(null)).ends_with(r#","status":null}"#));
+    }
 
     #[test]
     fn bytes_carry_the_revision_and_lists_drop_the_type() {

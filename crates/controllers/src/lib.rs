@@ -12,12 +12,16 @@ mod endpointslice;
 mod flow_schemas;
 mod garbage_collector;
 mod history;
+mod index;
 mod kinds;
 mod local_path;
 mod namespace;
 mod node_lifecycle;
+mod ownership;
 mod pod_gc;
+mod pods;
 mod protection;
+mod replicaset;
 mod root_ca;
 mod service_ranges;
 mod serviceaccount;
@@ -28,12 +32,17 @@ mod testing;
 mod token_secrets;
 mod volume_binder;
 mod writes;
+mod written;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use certificates::SigningAuthority;
 
+use k8s_openapi::api::{
+    apps::v1::ReplicaSet,
+    core::v1::{Pod, ReplicationController},
+};
 use plinth_client::{Informers, Recorder};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -78,8 +87,12 @@ impl Context {
 /// Runs all controllers until the context's shutdown.
 pub async fn run(context: Context) {
     let mut tasks = JoinSet::new();
+    // It listens before any queue does: whoever is woken by a pod finds it up to date.
+    let pods = index::Index::new(context.informers.of::<Pod>());
     // One line each.
-    statefulset::spawn(&context, &mut tasks);
+    statefulset::spawn(&context, &pods, &mut tasks);
+    replicaset::spawn::<ReplicaSet>(&context, &pods, &mut tasks);
+    replicaset::spawn::<ReplicationController>(&context, &pods, &mut tasks);
     endpoints::spawn(&context, &mut tasks);
     endpointslice::spawn(&context, &mut tasks);
     volume_binder::spawn(&context, &mut tasks);

@@ -41,6 +41,8 @@ enum Step {
     Mark(Value),
     /// It is terminating already and this changes nothing.
     Leave,
+    /// It is marked, and goes away right after: watchers see both.
+    MarkAndRemove(Value),
     /// It goes away.
     Remove(Value),
 }
@@ -81,7 +83,7 @@ impl Core {
             return Ok(match step {
                 Step::Mark(marked) => Deleted::Terminating(without_revision(&marked)),
                 Step::Leave => Deleted::Terminating(live.bytes.clone()),
-                Step::Remove(last) => Deleted::Gone {
+                Step::MarkAndRemove(last) | Step::Remove(last) => Deleted::Gone {
                     last: without_revision(&last),
                     uid,
                 },
@@ -95,6 +97,16 @@ impl Core {
                     .put(kind, &marked, Expect::At(Revision(live.revision)))
                     .await?;
                 Ok(Deleted::Terminating(bytes))
+            }
+            Step::MarkAndRemove(last) => {
+                let expected = Expect::At(Revision(live.revision));
+                let marked = self.put(kind, &last, expected).await?;
+                let revision = parse(&marked).map_err(Refused::Status)?;
+                let revision = meta_text(&revision, "resourceVersion").parse();
+                // Every stored object carries the revision it was stored at.
+                let revision = revision.map_err(|e| Refused::Status(Status::internal(e)))?;
+                let last = self.remove(kind, &last, revision).await?;
+                Ok(Deleted::Gone { last, uid })
             }
             Step::Remove(last) => {
                 let last = self.remove(kind, &last, live.revision).await?;
@@ -179,9 +191,13 @@ fn plan(kind: &Kind, object: &Value, options: &DeleteOptions, now: Timestamp) ->
     }
     let mut object = object.clone();
     if marked.is_empty() && kind.resource.plural == "pods" && kind.resource.group.is_empty() {
-        // A pod that goes at once shows the moment and a grace of 0, as all pods that go.
+        // A pod that goes at once shows the moment and a grace of 0, as all pods that go (L-30).
         set_deletion(&mut object, now, 0);
         count_generation(&mut object);
+        return match finish(kind, object, options, now) {
+            Step::Remove(object) => Step::MarkAndRemove(object),
+            other => other,
+        };
     }
     finish(kind, object, options, now)
 }

@@ -6,10 +6,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, core::SelectorExt};
 
 use super::{
-    health::is_terminating,
     identity::ordinal,
     set::{Ordinal, Set},
 };
+use crate::{ownership::controller, writes::is_terminating};
 
 /// A pod that is the set's.
 #[derive(Debug, Clone)]
@@ -32,19 +32,15 @@ pub(crate) struct Membership {
 pub(crate) fn sort(set: &Set<'_>, pods: &[Arc<Pod>]) -> Membership {
     let mut sorted = Membership::default();
     for pod in pods {
-        let controller = pod
-            .owner_references()
-            .iter()
-            .find(|owner| owner.controller == Some(true));
         let ordinal = ordinal(set, pod).filter(|_| set.selector.matches(pod.labels()));
-        match (controller, ordinal) {
+        match (controller(&**pod), ordinal) {
             (Some(owner), _) if owner.uid != set.uid => {}
             (Some(_), Some(ordinal)) => sorted.members.push(Member {
                 ordinal,
                 pod: Arc::clone(pod),
             }),
             (Some(_), None) if !set.deleting => sorted.release.push(Arc::clone(pod)),
-            (None, Some(_)) if !set.deleting && !is_terminating(pod) => {
+            (None, Some(_)) if !set.deleting && !is_terminating(&**pod) => {
                 sorted.adopt.push(Arc::clone(pod));
             }
             _ => {}

@@ -11,7 +11,6 @@ mod claims;
 mod condemned;
 mod health;
 mod identity;
-mod index;
 mod membership;
 mod plan;
 mod replicas;
@@ -36,12 +35,11 @@ use tracing::{debug, error};
 
 use self::{
     act::{ActError, Actor},
-    index::Index,
     plan::{Plan, PlanError, World, plan},
     wake::Key,
     written::{Views, Written},
 };
-use crate::Context;
+use crate::{Context, index::Index};
 
 const WORKERS: usize = 5;
 
@@ -69,18 +67,18 @@ struct Controller {
 }
 
 /// Starts the controller's tasks.
-pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
+pub(crate) fn spawn(cx: &Context, pods: &Index<Pod>, tasks: &mut JoinSet<()>) {
     let views = Views {
         sets: cx.informers.of(),
-        pods: cx.informers.of(),
+        pods: pods.informer().clone(),
         claims: cx.informers.of(),
         revisions: cx.informers.of(),
     };
     let controller = Arc::new(Controller {
         client: cx.client(),
         recorder: cx.recorder("statefulset-controller"),
+        pods: pods.clone(),
         // The indexes listen before the queue does: whoever is woken finds them up to date.
-        pods: Index::new(views.pods.clone()),
         revisions: Index::new(views.revisions.clone()),
         queue: WorkQueue::new(),
         views: views.clone(),

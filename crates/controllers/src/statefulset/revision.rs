@@ -16,8 +16,11 @@ use super::{
     plan::{PlanError, World},
     set::Set,
 };
-use crate::history::{
-    HASH_LABEL, by_age, canonical, canonical_data, data, name_hash, revision_name, template,
+use crate::{
+    history::{
+        HASH_LABEL, by_age, canonical, canonical_data, data, name_hash, revision_name, template,
+    },
+    ownership,
 };
 
 /// The set's history and its two ends.
@@ -114,10 +117,7 @@ fn collisions(world: &World<'_>, set: &Set<'_>, candidate: &str) -> Result<i32, 
 }
 
 fn controller(revision: &ControllerRevision) -> Option<&str> {
-    let mut owners = revision.owner_references().iter();
-    owners
-        .find(|owner| owner.controller == Some(true))
-        .map(|owner| owner.uid.as_str())
+    ownership::controller(revision).map(|owner| owner.uid.as_str())
 }
 
 fn new_revision(

@@ -45,7 +45,7 @@ impl Actor<'_> {
                 let created = step(created, || {
                     format!("create ControllerRevision {}", revision.name_any())
                 })?;
-                self.written.revision(&created);
+                self.written.revisions.note(&created);
                 Ok(())
             }
             Action::DeleteRevision { name, uid } => {
@@ -58,7 +58,7 @@ impl Actor<'_> {
             Action::CreatePod(pod) => {
                 let created = self.api().create(&PostParams::default(), &**pod).await;
                 let created = step(created, || format!("create Pod {}", pod.name_any()))?;
-                self.written.pod(&created);
+                self.written.pods.note(&created);
                 Ok(())
             }
             Action::RepairPod {
@@ -77,7 +77,7 @@ impl Actor<'_> {
                 let api: Api<Pod> = self.api();
                 let deleted = api.delete(name, &only(uid)).await.map(|_| ());
                 step(gone_is_good(deleted), || format!("delete Pod {name}"))?;
-                self.written.deleted_pod(&self.namespace(), name, uid);
+                self.written.pods.deleted(&self.namespace(), name, uid);
                 Ok(())
             }
             Action::CreateClaim(claim) => self.create_claim(claim, pod).await,
@@ -97,7 +97,7 @@ impl Actor<'_> {
                 let patched = step(patched, || {
                     format!("set the owners of PersistentVolumeClaim {name}")
                 })?;
-                self.written.claim(&patched);
+                self.written.claims.note(&patched);
                 Ok(())
             }
             Action::TellConflict { claim } => {
@@ -145,7 +145,7 @@ impl Actor<'_> {
         let api: Api<Pod> = self.api();
         let patched = api.patch(name, &PatchParams::default(), &patch).await;
         let patched = step(patched, || format!("{verb} Pod {name}"))?;
-        self.written.pod(&patched);
+        self.written.pods.note(&patched);
         Ok(())
     }
 
@@ -158,7 +158,7 @@ impl Actor<'_> {
         let api: Api<ControllerRevision> = self.api();
         let patched = api.patch(name, &PatchParams::default(), &patch).await;
         let patched = step(patched, || format!("{verb} ControllerRevision {name}"))?;
-        self.written.revision(&patched);
+        self.written.revisions.note(&patched);
         Ok(())
     }
 
@@ -166,7 +166,7 @@ impl Actor<'_> {
         let name = claim.name_any();
         let created = self.api().create(&PostParams::default(), claim).await;
         let created = step(created, || format!("create PersistentVolumeClaim {name}"))?;
-        self.written.claim(&created);
+        self.written.claims.note(&created);
         let set = self.set.name_any();
         let message = format!("Create Claim {name} Pod {pod} in StatefulSet {set} success");
         self.tell(EventKind::Normal, "SuccessfulCreate", &message);
@@ -186,7 +186,7 @@ impl Actor<'_> {
                 .await;
             match answer {
                 Ok(written) => {
-                    self.written.set(&written);
+                    self.written.sets.note(&written);
                     return Ok(());
                 }
                 Err(error) if error.is_conflict() && attempt < STATUS_ATTEMPTS => {

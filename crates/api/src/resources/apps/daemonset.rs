@@ -50,6 +50,21 @@ pub(crate) fn resource() -> Resource {
 struct Rules;
 
 impl Strategy for Rules {
+    fn status_order(&self) -> &'static [&'static str] {
+        &[
+            "currentNumberScheduled",
+            "numberMisscheduled",
+            "desiredNumberScheduled",
+            "numberReady",
+            "observedGeneration",
+            "updatedNumberScheduled",
+            "numberAvailable",
+            "numberUnavailable",
+            "collisionCount",
+            "conditions",
+        ]
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = ensure(object, "spec");
         fill(spec, "revisionHistoryLimit", 10);

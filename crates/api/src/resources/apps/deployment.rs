@@ -39,6 +39,20 @@ pub(crate) fn resource() -> Resource {
 struct Rules;
 
 impl Strategy for Rules {
+    fn status_order(&self) -> &'static [&'static str] {
+        &[
+            "observedGeneration",
+            "replicas",
+            "updatedReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "unavailableReplicas",
+            "terminatingReplicas",
+            "conditions",
+            "collisionCount",
+        ]
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = ensure(object, "spec");
         fill(spec, "replicas", 1);

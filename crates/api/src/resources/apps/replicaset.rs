@@ -38,6 +38,18 @@ pub(crate) fn resource() -> Resource {
 struct Rules;
 
 impl Strategy for Rules {
+    fn status_order(&self) -> &'static [&'static str] {
+        &[
+            "replicas",
+            "fullyLabeledReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "terminatingReplicas",
+            "observedGeneration",
+            "conditions",
+        ]
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = ensure(object, "spec");
         fill(spec, "replicas", 1);

@@ -9,10 +9,21 @@ use std::{
 use kube::ResourceExt;
 use plinth_client::{Informer, Object};
 
-/// An informer's objects by controller.
+use crate::ownership::controller;
+
+/// An informer's objects by controller. Clones share one index.
 pub(crate) struct Index<K> {
     informer: Informer<K>,
     names: Arc<Mutex<Names>>,
+}
+
+impl<K> Clone for Index<K> {
+    fn clone(&self) -> Self {
+        Self {
+            informer: self.informer.clone(),
+            names: Arc::clone(&self.names),
+        }
+    }
 }
 
 /// Names, by namespace and by the UID of the controller: "" for the objects that have none.
@@ -36,17 +47,27 @@ impl<K: Object> Index<K> {
         Self { informer, names }
     }
 
+    /// The informer behind it.
+    pub(crate) fn informer(&self) -> &Informer<K> {
+        &self.informer
+    }
+
     /// The objects in a namespace that are controlled by that UID or by nobody.
     pub(crate) fn owned_or_free(&self, namespace: &str, uid: &str) -> Vec<Arc<K>> {
+        self.of(namespace, &[uid, ""])
+    }
+
+    /// The objects in a namespace that are controlled by that UID.
+    pub(crate) fn owned(&self, namespace: &str, uid: &str) -> Vec<Arc<K>> {
+        self.of(namespace, &[uid])
+    }
+
+    fn of(&self, namespace: &str, uids: &[&str]) -> Vec<Arc<K>> {
         let names: Vec<String> = {
             let names = lock(&self.names);
-            let of = |uid: &str| names.0.get(namespace).and_then(|owners| owners.get(uid));
-            of(uid)
-                .into_iter()
-                .chain(of(""))
-                .flatten()
-                .cloned()
-                .collect()
+            let owners = names.0.get(namespace);
+            let of = |uid: &&str| owners.and_then(|owners| owners.get(*uid));
+            uids.iter().filter_map(of).flatten().cloned().collect()
         };
         names
             .iter()
@@ -87,9 +108,7 @@ impl Names {
 }
 
 fn controller_uid<K: Object>(object: &K) -> String {
-    let mut owners = object.owner_references().iter();
-    owners
-        .find(|owner| owner.controller == Some(true))
+    controller(object)
         .map(|owner| owner.uid.clone())
         .unwrap_or_default()
 }
