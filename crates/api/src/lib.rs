@@ -1,6 +1,7 @@
 //! The API of the built-in kinds, as pure functions over JSON values: schemas, decoding, defaults, validation,
 //! patches, tables and documents. It refuses to know about storage, HTTP and the clock.
 
+pub mod admission;
 pub mod apply;
 mod cel;
 mod custom;

@@ -164,6 +164,28 @@ impl Kind {
         }
     }
 
+    /// An object of this kind in the form of another kind whose objects are stored with this kind's.
+    pub(crate) async fn turned_into(
+        &self,
+        core: &Core,
+        object: &Value,
+        to: &Self,
+    ) -> Result<Value, Status> {
+        let stored = self.unformed(core, object).await?.into_owned();
+        match &to.conversion {
+            None | Some(Conversion::Custom { stored: None, .. }) => Ok(stored),
+            Some(Conversion::Form { by, .. }) => Ok((by.from_stored)(stored)),
+            Some(Conversion::Custom { by, .. }) => {
+                let mut translated = by.translate(core, to, vec![stored]).await?;
+                let mut object = translated
+                    .pop()
+                    .ok_or_else(|| Status::internal("a conversion lost its object"))?;
+                to.tidy(&mut object);
+                Ok(object)
+            }
+        }
+    }
+
     /// Takes those conditions out of a selector that hold of this kind's form only: headers of stored objects do not
     /// have the fields.
     pub(crate) fn own_conditions(&self, fields: &mut FieldSelector) -> FieldSelector {

@@ -330,7 +330,7 @@ async fn remove(core: Arc<Core>, name: String) {
                         &header.namespace,
                         &header.name,
                         &options,
-                        Writer::system().user,
+                        &Writer::system(),
                     )
                     .boxed()
                     .await;

@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::admission::{Hooks, Notes, check_types};
 use crate::allocation::{Allocation, BadRange};
 use crate::audit::{AuditLog, Entry};
 use crate::authentication::{
@@ -104,6 +105,7 @@ pub(crate) struct Core {
     pub(crate) advertise: (IpAddr, u16),
     pub(crate) node_client: NodeClientTls,
     pub(crate) quotas: Arc<Quotas>,
+    pub(crate) hooks: Arc<Hooks>,
     pub(crate) metrics: Metrics,
     pub(crate) authenticator: Authenticator,
     pub(crate) rbac: Arc<Rbac>,
@@ -119,8 +121,8 @@ pub(crate) struct Core {
 #[derive(Clone)]
 pub struct ApiServer {
     pub(crate) core: Arc<Core>,
-    /// Follow the CustomResourceDefinitions, and count what quotas limit.
-    _tasks: Arc<[AbortOnDropHandle<()>; 2]>,
+    /// Follow the CustomResourceDefinitions and the policies, and count what quotas limit.
+    _tasks: Arc<[AbortOnDropHandle<()>; 3]>,
 }
 
 /// Who sent a request.
@@ -149,12 +151,15 @@ impl ApiServer {
         rbac.load(&kinds, &clock);
         let (observed, time, roles) = (kinds.clone(), clock.clone(), rbac.clone());
         let (keys, counted) = (config.encryption.clone(), quotas.clone());
+        let hooks = Arc::new(Hooks::default());
+        let configured = hooks.clone();
         config.store.observe(Box::new(move |events| {
             let opened = keys.open_events(&observed, events);
             let events = opened.as_deref().unwrap_or(events);
             roles.observe(events);
             cache::observe(&observed, &time, events, |kind, before, now, deleted| {
                 counted.observe(kind, before, now, deleted);
+                configured.observe(kind);
             });
         }));
         let core = Arc::new(Core {
@@ -165,6 +170,7 @@ impl ApiServer {
             advertise: config.advertise,
             node_client: config.node_client,
             quotas,
+            hooks,
             metrics: Metrics::default(),
             authenticator: Authenticator::new(config.credentials)?,
             rbac,
@@ -178,6 +184,7 @@ impl ApiServer {
         let tasks = [
             AbortOnDropHandle::new(tokio::spawn(definitions::follow(core.clone()))),
             AbortOnDropHandle::new(tokio::spawn(quota::count(core.clone()))),
+            AbortOnDropHandle::new(tokio::spawn(check_types(core.clone()))),
         ];
         Ok(Self {
             core,
@@ -328,12 +335,16 @@ impl Core {
         let (mut parts, body) = request.into_parts();
         let mut counted = self.metrics.begin();
         let mut entry = None;
+        let notes = Arc::new(Notes::default());
+        parts.extensions.insert(notes.clone());
         let outcome = self.answer(caller, &mut parts, body, (&mut counted, &mut entry));
         let mut response = match outcome.await {
             Ok(response) => response,
             Err(status) => answer::status(&status, media::syntax_of_errors(&parts.headers)),
         };
-        if let (Some(audit), Some(entry)) = (&self.audit, entry) {
+        answer::warn(&mut response, &notes.warnings());
+        if let (Some(audit), Some(mut entry)) = (&self.audit, entry) {
+            entry.annotate(notes.annotations());
             response = audit.answered(entry, response).await;
         }
         if matches!(caller, Caller::Remote { .. }) {

@@ -96,13 +96,16 @@ impl Checker {
                 Ty::map(common(&keys), common(&values))
             }
             Node::Struct(name, fields) => {
-                for (_, value, _) in fields {
-                    self.ty(value);
+                for (field, value, _) in fields {
+                    let given = self.ty(value);
+                    if name == "JSONPatch" {
+                        self.patch_field(value.at, field, &given);
+                    }
                 }
-                if name == "JSONPatch" {
-                    Ty::Named("JSONPatch")
-                } else {
-                    Ty::Named("Object")
+                match name.as_str() {
+                    "JSONPatch" => Ty::Named("JSONPatch"),
+                    "Object" => Ty::Named("Object"),
+                    part => Ty::Part(part.into()),
                 }
             }
             Node::Comprehension(comprehension) => self.comprehension(comprehension),
@@ -130,7 +133,13 @@ impl Checker {
     }
 
     fn select(&mut self, at: usize, of: &Expr, field: &str, optional: bool, test: bool) -> Ty {
-        // Namespaces of types and functions: `optional.none` is a call, never a field.
+        // Variables may have names with dots: `authorizer.requestResource`.
+        if let Node::Ident(space) = &of.node
+            && !test
+            && let Some(ty) = self.lookup(&format!("{space}.{field}"))
+        {
+            return ty;
+        }
         let holder = self.ty(of);
         if !holder.has_fields() {
             return self.fail(
@@ -147,6 +156,23 @@ impl Checker {
             Ty::optional(ty)
         } else {
             ty
+        }
+    }
+
+    /// What the fields of a `JSONPatch` may hold.
+    fn patch_field(&mut self, at: usize, field: &str, given: &Ty) {
+        match field {
+            "op" | "path" | "from" if matches!(given, Ty::Text | Ty::Dyn) => {}
+            "op" | "path" | "from" => {
+                let why = format!(
+                    "expected type of field '{field}' is 'string' but provided type is '{given}'"
+                );
+                self.fail(at, why);
+            }
+            "value" => {}
+            other => {
+                self.fail(at, format!("undefined field '{other}'"));
+            }
         }
     }
 
@@ -286,6 +312,7 @@ fn fits(wanted: &Ty, given: &Ty, bound: &mut HashMap<u8, Ty>) -> bool {
         (Ty::Object(a), Ty::Object(b)) => a.name == b.name,
         (Ty::BuiltIn(a), Ty::BuiltIn(b)) => a.name == b.name,
         (Ty::Named(a), Ty::Named(b)) => a == b,
+        (Ty::Part(a), Ty::Part(b)) => a == b,
         // Messages and what stands for them may be null.
         (other, Ty::Null) | (Ty::Null, other) if is_message(other) => true,
         (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
@@ -301,6 +328,7 @@ fn is_message(ty: &Ty) -> bool {
             | Ty::Timestamp
             | Ty::Duration
             | Ty::Named(_)
+            | Ty::Part(_)
             | Ty::Optional(_)
     )
 }

@@ -193,7 +193,11 @@ impl<'a> Run<'_, 'a> {
             && self.local(name).is_none()
             && let Some(value) = self.names.computed(name, field)
         {
-            return value;
+            return match value {
+                Ok(_) if test => Ok(Val::Bool(true)),
+                Ok(value) if optional => Ok(Val::some(value)),
+                value => value,
+            };
         }
         let holder = self.eval(of)?;
         let (holder, optional) = match holder {

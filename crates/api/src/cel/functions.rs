@@ -10,7 +10,7 @@ use regex::Regex;
 
 use super::eval::{Budget, EvalError, Evaluated, failed, no_overload};
 use super::value::Val;
-use super::{library, texts};
+use super::{authorization, library, texts};
 use crate::structural::format::go_duration;
 
 /// Runs a function or operator; of a member the first value is the target.
@@ -33,6 +33,9 @@ pub(super) fn call<'a>(
         return result;
     }
     if let Some(result) = times(name, args) {
+        return result;
+    }
+    if let Some(result) = authorization::call(name, args, budget) {
         return result;
     }
     library::call(name, member, args).unwrap_or_else(no_overload)

@@ -2,6 +2,7 @@
 //! a budget. It refuses to know who asks: rules of custom resources and admission policies are its two callers.
 
 mod ast;
+mod authorization;
 mod check;
 mod cost;
 mod eval;
@@ -15,13 +16,16 @@ mod texts;
 mod types;
 mod value;
 
+pub(crate) use authorization::{AUTHORIZER, Asking, RESOURCE};
+pub use authorization::{Answer, Authorizer, Check};
+pub(crate) use check::Scope;
+pub(crate) use eval::{Budget, EvalError, Evaluated, Names};
 pub(crate) use rules::{RuleSet, faults};
+pub(crate) use types::{Fields, Ty};
+pub(crate) use value::Val;
 
 use ast::Expr;
-use check::Scope;
-use eval::{Budget, Evaluated, Names};
 use parser::Fault;
-use types::Ty;
 
 /// An expression that can be run.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::authorization;
 use super::types::Ty;
 
 /// One way to call a function.
@@ -155,6 +156,20 @@ format.date: () -> format
 format.datetime: () -> format
 validate: format.(string) -> optional(list(string))
 jsonpatch.escapeKey: (string) -> string
+path: authorizer.(string) -> pathcheck
+group: authorizer.(string) -> groupcheck
+serviceAccount: authorizer.(string, string) -> authorizer
+resource: groupcheck.(string) -> resourcecheck
+subresource: resourcecheck.(string) -> resourcecheck
+namespace: resourcecheck.(string) -> resourcecheck
+name: resourcecheck.(string) -> resourcecheck
+fieldSelector: resourcecheck.(string) -> resourcecheck
+labelSelector: resourcecheck.(string) -> resourcecheck
+check: pathcheck.(string) -> decision; resourcecheck.(string) -> decision
+allowed: decision.() -> bool
+reason: decision.() -> string
+errored: decision.() -> bool
+error: decision.() -> string
 ";
 
 /// All functions by name.
@@ -264,6 +279,11 @@ fn ty(text: &str) -> Ty {
         "cidr" => Ty::Named("net.CIDR"),
         "semver" => Ty::Named("kubernetes.Semver"),
         "format" => Ty::Named("kubernetes.NamedFormat"),
+        "authorizer" => Ty::Named(authorization::AUTHORIZER),
+        "pathcheck" => Ty::Named(authorization::PATH),
+        "groupcheck" => Ty::Named(authorization::GROUP),
+        "resourcecheck" => Ty::Named(authorization::RESOURCE),
+        "decision" => Ty::Named(authorization::DECISION),
         _ => Ty::Dyn,
     }
 }

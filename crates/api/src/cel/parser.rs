@@ -491,7 +491,15 @@ fn member_call(at: usize, target: Expr, name: String, mut args: Vec<Expr>) -> Pa
     if let Node::Ident(space) = &target.node
         && matches!(
             space.as_str(),
-            "optional" | "sets" | "math" | "format" | "strings" | "ip" | "cidr" | "base64"
+            "optional"
+                | "sets"
+                | "math"
+                | "format"
+                | "strings"
+                | "ip"
+                | "cidr"
+                | "base64"
+                | "jsonpatch"
         )
         && super::overloads::is_known(&format!("{space}.{name}"))
     {

@@ -32,6 +32,8 @@ pub(crate) enum Ty {
     Type,
     /// Quantities, addresses and the like.
     Named(&'static str),
+    /// A part of an object that a policy makes: `Object.spec`.
+    Part(Arc<str>),
     /// A type a function leaves open.
     Param(u8),
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Ty {
             Self::Optional(of) => write!(f, "optional_type({of})"),
             Self::Type => f.write_str("type"),
             Self::Named(name) => f.write_str(name),
+            Self::Part(name) => f.write_str(name),
             Self::Param(letter) => write!(f, "{}", char::from(*letter)),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::authorization::{Answer, Asking};
 use super::types::unescape;
 use crate::Quantity;
 use crate::structural::{Structural, Ty};
@@ -36,6 +37,9 @@ pub(crate) enum Val<'a> {
     Cidr(IpAddr, u8),
     Semver(u64, u64, u64, Arc<str>),
     Format(&'static str),
+    /// A question about permissions, as far as it is asked.
+    Asking(Asking<'a>),
+    Answer(Arc<Answer>),
 }
 
 impl<'a> Val<'a> {
@@ -117,6 +121,8 @@ impl<'a> Val<'a> {
             Self::Cidr(..) => "net.CIDR",
             Self::Semver(..) => "kubernetes.Semver",
             Self::Format(_) => "kubernetes.NamedFormat",
+            Self::Asking(asking) => asking.type_name(),
+            Self::Answer(_) => "kubernetes.authorization.Decision",
         }
     }
 

@@ -6,6 +6,7 @@ mod claim_resize;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_tolerations;
+mod dynamic;
 mod limit_ranger;
 mod namespace_lifecycle;
 pub(crate) mod node_restriction;
@@ -19,6 +20,8 @@ mod storage_protection;
 use plinth_api::Status;
 use serde_json::Value;
 
+pub(crate) use dynamic::{Hooks, Notes, Options, Request, check_types};
+
 use crate::authentication::UserInfo;
 use crate::authorization::escalation;
 use crate::kind::Kind;
@@ -30,6 +33,20 @@ use crate::write::Writer;
 pub(crate) enum Operation {
     Create,
     Update,
+    Delete,
+    Connect,
+}
+
+impl Operation {
+    /// As reviews name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
 }
 
 /// Lets all plugins change or refuse an object.

@@ -3,6 +3,7 @@
 
 mod policy;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -184,6 +185,13 @@ impl Entry {
         self.event["annotations"] = json!({
             "authorization.k8s.io/decision": decision, "authorization.k8s.io/reason": "",
         });
+    }
+
+    /// Adds what others have noted about the request.
+    pub(crate) fn annotate(&mut self, annotations: BTreeMap<String, String>) {
+        for (key, value) in annotations {
+            self.event["annotations"][key] = value.into();
+        }
     }
 
     /// Adds what the client sent.

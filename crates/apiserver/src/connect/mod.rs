@@ -1,6 +1,7 @@
 //! Requests that are connected through to where a pod is: exec, attach, port-forward and proxy. Decides where to; what
 //! is said on the way is none of its business.
 
+mod options;
 mod place;
 mod relay;
 
@@ -13,6 +14,8 @@ use http_body_util::combinators::UnsyncBoxBody;
 use plinth_api::{Status, Subresource};
 use serde_json::Value;
 
+use crate::admission::{self, Operation, Options};
+use crate::authentication::sender;
 use crate::http::answer;
 use crate::http::body::{ResponseBody, StreamError};
 use crate::node_proxy::{container, encode};
@@ -20,6 +23,7 @@ use crate::query::Query;
 use crate::read::live;
 use crate::route::ResourcePath;
 use crate::server::Core;
+use crate::write::{Writer, origin};
 pub(crate) use place::Connection;
 use place::Place;
 pub(crate) use relay::passed;
@@ -56,7 +60,29 @@ impl Core {
         if !subresource.verbs().contains(&verb) {
             return Err(Status::method_not_allowed());
         }
-        let query = Query::parse(parts.uri.query());
+        let asked = Query::parse(parts.uri.query());
+        let inner = below(parts.uri.path()).unwrap_or_default();
+        let (gvk, mut object) = options::read(&path.kind, subresource, &asked, inner);
+        let user = sender(parts);
+        let writer = Writer {
+            user: &user,
+            origin: Some(origin(parts, &asked)?),
+            ..Writer::system()
+        };
+        let request = admission::Request {
+            gvk,
+            subresource: subresource.name(),
+            options: Options::None,
+            ..admission::Request::new(
+                Operation::Connect,
+                &path.kind,
+                (path.in_namespace(), path.object()),
+                &writer,
+            )
+        };
+        self.mutate(&request, &mut object, None, |_| Ok(())).await?;
+        self.judge(&request, Some(&object), None).await?;
+        let query = options::written(&object);
         if subresource == Subresource::Proxy {
             return self.proxy(path, parts, body).await;
         }

@@ -9,7 +9,7 @@ use http::{Method, Response, StatusCode};
 use plinth_api::{Resource, Status, Subresource, scale};
 
 use super::{Answer, watches};
-use crate::authentication::sender;
+use crate::authentication::{UserInfo, sender};
 use crate::http::answer;
 use crate::http::body::ResponseBody;
 use crate::http::media::{self, Accept, Form};
@@ -19,7 +19,7 @@ use crate::read::{self, WatchContext};
 use crate::review::issue_token;
 use crate::route::ResourcePath;
 use crate::server::Core;
-use crate::write::{DeleteOptions, Deleted, Incoming, Part, Written, scale_of};
+use crate::write::{DeleteOptions, Deleted, Incoming, Part, Writer, Written, origin, scale_of};
 
 /// Deletions of a collection that wait for the disk together.
 const TOGETHER: usize = 64;
@@ -156,7 +156,7 @@ impl Core {
             (Subresource::Token, &Method::POST) => {
                 let accept = accepted(parts, query, false)?;
                 let incoming = incoming(parts, query, "CreateOptions", body)?;
-                let issued = issue_token(self, kind, (namespace, name), &incoming)?;
+                let issued = issue_token(self, kind, (namespace, name), &incoming).await?;
                 Ok(respond_as_is(accept, &issued))
             }
             (Subresource::Finalize, &Method::PUT) => {
@@ -242,6 +242,8 @@ impl Core {
     ) -> Answer {
         let accept = accepted(parts, query, false)?;
         let options = DeleteOptions::parse(query, &parts.headers, body)?;
+        let user = sender(parts);
+        let writer = deleter(parts, query, &user)?;
         let resource = path.kind.resource;
         let mut response = match self
             .delete(
@@ -249,7 +251,7 @@ impl Core {
                 path.in_namespace(),
                 path.object(),
                 &options,
-                &sender(parts),
+                &writer,
             )
             .await?
         {
@@ -282,6 +284,7 @@ impl Core {
         let options = DeleteOptions::parse(query, &parts.headers, body)?;
         let page = read::selected(&path.kind, &selection, &list_options, self).await?;
         let user = sender(parts);
+        let writer = deleter(parts, query, &user)?;
         let mut started = Vec::with_capacity(page.objects.len());
         for object in &page.objects {
             started.push(
@@ -290,7 +293,7 @@ impl Core {
                     &object.header.namespace,
                     &object.header.name,
                     &options,
-                    &user,
+                    &writer,
                 )
                 .boxed(),
             );
@@ -306,6 +309,19 @@ impl Core {
         warn_of_deletion(path, &options, &mut response);
         Ok(response)
     }
+}
+
+/// In whose name something is deleted.
+fn deleter<'r>(
+    parts: &'r Parts,
+    query: &'r Query,
+    user: &'r UserInfo,
+) -> Result<Writer<'r>, Status> {
+    Ok(Writer {
+        user,
+        origin: Some(origin(parts, query)?),
+        ..Writer::system()
+    })
 }
 
 /// Tells who deletes without a policy what becomes of dependents, where the kind has something to say about it.
@@ -329,7 +345,7 @@ fn accepted(parts: &Parts, query: &Query, collection: bool) -> Result<Accept, St
 
 fn incoming<'r>(
     parts: &'r Parts,
-    query: &Query,
+    query: &'r Query,
     options: &str,
     body: &'r Bytes,
 ) -> Result<Incoming<'r>, Status> {
@@ -338,6 +354,7 @@ fn incoming<'r>(
         options: WriteOptions::parse(query, &parts.headers, options)?,
         headers: &parts.headers,
         body,
+        origin: Some(origin(parts, query)?),
     })
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{text, texts};
 use crate::admission::node_restriction;
+use crate::admission::{Operation, Request};
 use crate::authentication::{Binding, Order, Reference};
 use crate::cache::Object;
 use crate::kind::Kind;
@@ -23,7 +24,7 @@ const SHORTEST: i64 = 600;
 const LONGEST: i64 = 1 << 32;
 
 /// Issues the token that a request body describes.
-pub(crate) fn issue_token(
+pub(crate) async fn issue_token(
     core: &Core,
     kind: &Kind,
     (namespace, name): (&str, &str),
@@ -34,6 +35,13 @@ pub(crate) fn issue_token(
         .ok_or_else(|| Status::internal("there is no schema for TokenRequest"))?;
     let decoded = incoming.decode(schema, &gvk)?;
     let mut request = decoded.object;
+    let writer = incoming.writer();
+    let asked = Request {
+        gvk,
+        subresource: "token",
+        ..Request::new(Operation::Create, kind, (namespace, name), &writer)
+    };
+    core.mutate(&asked, &mut request, None, |_| Ok(())).await?;
     let account = live(kind, namespace, name)?;
     for (field, here) in [("name", name), ("namespace", namespace)] {
         let given = meta_text(&request, field);
@@ -60,6 +68,7 @@ pub(crate) fn issue_token(
     if spec["boundObjectRef"].is_null() {
         spec["boundObjectRef"] = Value::Null;
     }
+    core.judge(&asked, Some(&request), None).await?;
     let now = Timestamp::now();
     let author = Author {
         manager: &incoming.options.manager,

@@ -6,9 +6,12 @@ use serde_json::{Value, json};
 
 use super::update::{Proposal, subresource_conflict};
 use super::{Incoming, Managing, Part, check_name, check_namespace, meta_text, timestamp};
+use crate::admission::{Operation, Request};
 use crate::kind::Kind;
 use crate::read::plain_error;
 use crate::server::Core;
+
+const BINDING: Gvk = Gvk::of("", "v1", "Binding");
 
 impl Core {
     /// Binds a pod to the node that a request body names; without a name, the pod of the binding's name.
@@ -21,14 +24,21 @@ impl Core {
     ) -> Result<Status, Status> {
         let schema = schema_of("", "v1", "Binding")
             .ok_or_else(|| Status::internal("there is no schema for Binding"))?;
-        let mut binding = incoming
-            .decode(schema, &Gvk::of("", "v1", "Binding"))?
-            .object;
+        let mut binding = incoming.decode(schema, &BINDING)?.object;
         let named = meta_text(&binding, "name").to_owned();
         let name = name.unwrap_or(&named);
         check_name(&binding, name)?;
         check_namespace(&mut binding, namespace, true)?;
+        let writer = incoming.writer();
+        let request = Request {
+            gvk: BINDING,
+            subresource: "binding",
+            ..Request::new(Operation::Create, kind, (namespace, name), &writer)
+        };
+        self.mutate(&request, &mut binding, None, |_| Ok(()))
+            .await?;
         check_target(&binding["target"])?;
+        self.judge(&request, Some(&binding), None).await?;
         let node = binding["target"]["name"].as_str().unwrap_or_default();
         let uid = meta_text(&binding, "uid");
         let propose = |live: &Value| {
@@ -41,15 +51,8 @@ impl Core {
             }
             bound(kind, live, node, &binding)
         };
-        self.update(
-            kind,
-            namespace,
-            name,
-            Part::Bound,
-            &incoming.writer(),
-            propose,
-        )
-        .await?;
+        self.update(kind, namespace, name, Part::Bound, &writer, propose)
+            .await?;
         Ok(Status {
             code: 201,
             reason: "",

@@ -11,7 +11,7 @@ use super::{
     Incoming, Managing, Part, Refused, Writer, Written, check_namespace, meta_text, metadata,
     timestamp,
 };
-use crate::admission::{self, Operation};
+use crate::admission::{self, Operation, Request};
 use crate::kind::Kind;
 use crate::read::plain_error;
 use crate::server::Core;
@@ -51,13 +51,16 @@ impl Core {
         let prefix = meta_text(&object, "generateName").to_owned();
         let makes_name = meta_text(&object, "name").is_empty() && !prefix.is_empty();
         if !makes_name {
-            return self.create_named(kind, object, writer, managing).await;
+            let name = meta_text(&object, "name").to_owned();
+            return self
+                .create_named(kind, object, &name, writer, managing)
+                .await;
         }
         let mut tries = 1;
         loop {
             let mut named = object.clone();
             metadata(&mut named).insert("name".into(), made_name(&prefix).into());
-            match self.create_named(kind, named, writer, managing).await {
+            match self.create_named(kind, named, "", writer, managing).await {
                 Err(status) if status.reason == "AlreadyExists" && tries < NAME_ATTEMPTS => {
                     tries += 1;
                 }
@@ -70,6 +73,7 @@ impl Core {
         &self,
         kind: &Kind,
         mut object: Value,
+        given_name: &str,
         writer: &Writer<'_>,
         managing: Managing,
     ) -> Result<Written, Status> {
@@ -87,17 +91,26 @@ impl Core {
         for system in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
             fields.remove(system);
         }
+        for system in ["uid", "creationTimestamp"] {
+            fields.remove(system);
+        }
+        resource.strategy.default(&mut object);
+        if managing == Managing::Due {
+            manage(kind, Part::Main, writer.manager, None, &mut object);
+        }
+        let namespace = meta_text(&object, "namespace").to_owned();
+        let place = (namespace.as_str(), given_name);
+        let request = Request::new(Operation::Create, kind, place, writer);
+        self.mutate(&request, &mut object, None, |object| {
+            admission::admit(self, kind, Operation::Create, writer, object, None)
+        })
+        .await?;
+        let fields = metadata(&mut object);
         fields.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
         fields.insert(
             "creationTimestamp".into(),
             timestamp(Timestamp::now()).into(),
         );
-
-        resource.strategy.default(&mut object);
-        if managing == Managing::Due {
-            manage(kind, Part::Main, writer.manager, None, &mut object);
-        }
-        admission::admit(self, kind, Operation::Create, writer, &mut object, None)?;
         resource.prepare_create(&mut object);
         let errors = resource.validate_create(&object);
         let name = meta_text(&object, "name").to_owned();
@@ -113,8 +126,9 @@ impl Core {
         let reserved = self.allocation.assign(resource, &mut object, None)?;
         let mut warnings = resource.strategy.warnings(&object, None);
         warnings.extend(admission::review(self, kind, &object, None)?);
+        self.judge(&request, Some(&object), None).await?;
         let charge = self.charge(kind, &object, None, dry_run).await?;
-        let namespace = meta_text(&object, "namespace");
+        let namespace = namespace.as_str();
 
         if writer.dry_run {
             if let Some(live) = kind.cache.get(namespace, &name) {

@@ -12,11 +12,10 @@ use super::create::without_revision;
 use super::delete_options::Propagation;
 use super::update::parse;
 use super::{
-    ATTEMPTS, DeleteOptions, Refused, finalizers, meta_text, metadata, precondition_failed,
+    ATTEMPTS, DeleteOptions, Refused, Writer, finalizers, meta_text, metadata, precondition_failed,
     timestamp, too_contended,
 };
-use crate::admission;
-use crate::authentication::UserInfo;
+use crate::admission::{self, Operation, Options, Request};
 use crate::cache::Object;
 use crate::definitions;
 use crate::kind::Kind;
@@ -55,11 +54,19 @@ impl Core {
         namespace: &str,
         name: &str,
         options: &DeleteOptions,
-        user: &UserInfo,
+        writer: &Writer<'_>,
     ) -> Result<Deleted, Status> {
-        admission::admit_delete(self, kind, namespace, name, user)?;
+        admission::admit_delete(self, kind, namespace, name, writer.user)?;
         for _ in 0..ATTEMPTS {
             let live = crate::read::formed(self, kind, namespace, name).await?;
+            let request = Request {
+                options: Options::Delete(options),
+                ..Request::new(Operation::Delete, kind, (namespace, name), writer)
+            };
+            let old = parse(&live.bytes)?;
+            self.mutate(&request, &mut Value::Null, Some(&old), |_| Ok(()))
+                .await?;
+            self.judge(&request, None, Some(&old)).await?;
             match self.delete_live(kind, &live, options).await {
                 Ok(deleted) => return Ok(deleted),
                 Err(Refused::Raced) => {}

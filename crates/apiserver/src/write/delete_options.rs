@@ -5,7 +5,7 @@ use http::HeaderMap;
 use plinth_api::{
     BodyFormat, FieldError, FieldValidation, Gvk, Path, Status, TypeSchema, decode, schema_of,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::http::media;
 use crate::query::{Query, dry_run, invalid_options};
@@ -69,6 +69,29 @@ impl DeleteOptions {
         options.uid = text(&object["preconditions"]["uid"]);
         options.resource_version = text(&object["preconditions"]["resourceVersion"]);
         Ok(options)
+    }
+
+    /// As reviews show them.
+    pub(crate) fn to_value(&self) -> Value {
+        let mut value = json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"});
+        if let Some(seconds) = self.grace_period_seconds {
+            value["gracePeriodSeconds"] = seconds.into();
+        }
+        for (field, text) in [
+            ("uid", &self.uid),
+            ("resourceVersion", &self.resource_version),
+        ] {
+            if let Some(text) = text {
+                value["preconditions"][field] = text.as_str().into();
+            }
+        }
+        if let Some(policy) = self.propagation {
+            value["propagationPolicy"] = format!("{policy:?}").into();
+        }
+        if self.dry_run {
+            value["dryRun"] = json!(["All"]);
+        }
+        value
     }
 
     fn checked(policy: Option<&str>, orphan: Option<bool>, dry: &[&str]) -> Result<Self, Status> {

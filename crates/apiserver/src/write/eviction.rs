@@ -9,6 +9,7 @@ use super::update::{Proposal, parse};
 use super::{
     ATTEMPTS, DeleteOptions, Incoming, Managing, Part, Writer, meta_text, timestamp, too_contended,
 };
+use crate::admission::{Operation, Request};
 use crate::authentication::UserInfo;
 use crate::kind::Kind;
 use crate::read::{live, plain_error};
@@ -32,11 +33,20 @@ impl Core {
     ) -> Result<Status, Status> {
         let schema = schema_of("policy", "v1", "Eviction")
             .ok_or_else(|| Status::internal("there is no schema for Eviction"))?;
-        let eviction = incoming.decode(schema, &EVICTION)?.object;
+        let mut eviction = incoming.decode(schema, &EVICTION)?.object;
+        let writer = incoming.writer();
+        let request = Request {
+            gvk: EVICTION,
+            subresource: "eviction",
+            ..Request::new(Operation::Create, kind, (namespace, name), &writer)
+        };
+        self.mutate(&request, &mut eviction, None, |_| Ok(()))
+            .await?;
         if meta_text(&eviction, "name") != name {
             let why = "name in URL does not match name in Eviction object";
             return Err(Status::bad_request(why));
         }
+        self.judge(&request, Some(&eviction), None).await?;
         let mut options = DeleteOptions::from_object(&eviction["deleteOptions"])?;
         options.dry_run |= incoming.options.dry_run;
         for _ in 0..ATTEMPTS {
@@ -172,7 +182,13 @@ impl Core {
                 options.resource_version = Some(meta_text(&pod, "resourceVersion").to_owned());
             }
         }
-        self.delete(kind, namespace, name, &options, user).await?;
+        // Upstream asks policies and webhooks about the eviction, and not again about the deletion.
+        let writer = Writer {
+            user,
+            ..Writer::system()
+        };
+        self.delete(kind, namespace, name, &options, &writer)
+            .await?;
         Ok(())
     }
 }

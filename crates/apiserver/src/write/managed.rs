@@ -37,7 +37,7 @@ impl Resets {
     /// Those of the endpoint that writes this part.
     pub(super) fn at(&self, part: Part) -> &FieldSet {
         match part {
-            Part::Main => &self.main,
+            Part::Main | Part::Scale => &self.main,
             Part::Status => &self.status,
             Part::Finalizers | Part::Own(_) | Part::Approval | Part::Bound => &self.none,
         }
@@ -46,9 +46,10 @@ impl Resets {
 
 impl Part {
     /// The subresource whose endpoint writes this part.
-    fn subresource(self) -> &'static str {
+    pub(super) fn subresource(self) -> &'static str {
         match self {
             Self::Main => "",
+            Self::Scale => "scale",
             Self::Status => "status",
             Self::Finalizers => "finalize",
             Self::Own(subresource) => subresource.name(),

@@ -13,6 +13,7 @@ mod update;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::request::Parts;
 use jiff::Timestamp;
 use plinth_api::{Decoded, Details, FieldValidation, Gvk, Status, TypeSchema, decode};
 use plinth_store::{Attachment, Change, CommitError, Expect, Payload, Revision, Write};
@@ -26,11 +27,12 @@ pub(crate) use managed::{MANAGER_MAX, Resets, agent, is_printable, manage};
 pub(crate) use scale::of_bytes as scale_of;
 pub(crate) use update::{Managing, Part, Proposal, parse};
 
+use crate::admission::Notes;
 use crate::authentication::UserInfo;
 use crate::cache::Header;
 use crate::http::media;
 use crate::kind::Kind;
-use crate::query::WriteOptions;
+use crate::query::{Query, WriteOptions};
 use crate::server::Core;
 
 /// How often a write that nobody tied to a revision is tried again when others get in between.
@@ -54,6 +56,16 @@ pub(crate) struct Writer<'r> {
     pub(crate) dry_run: bool,
     /// Who manages the fields that the write changes.
     pub(crate) manager: &'r str,
+    /// Where the write comes from. What this server does of its own accord comes from nowhere, and no policy and no
+    /// webhook is asked about it.
+    pub(crate) origin: Option<Origin<'r>>,
+}
+
+/// The request a write comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'r> {
+    pub(crate) notes: &'r Notes,
+    pub(crate) query: &'r Query,
 }
 
 impl Writer<'static> {
@@ -65,8 +77,16 @@ impl Writer<'static> {
             user: &SYSTEM,
             dry_run: false,
             manager: managed::OWN_NAME,
+            origin: None,
         }
     }
+}
+
+/// Where what a request asks for comes from.
+pub(crate) fn origin<'r>(parts: &'r Parts, query: &'r Query) -> Result<Origin<'r>, Status> {
+    let notes = parts.extensions.get::<Arc<Notes>>();
+    let notes = notes.ok_or_else(|| Status::internal("nothing can be noted about this request"))?;
+    Ok(Origin { notes, query })
 }
 
 /// A request that writes: who asks, parameters, headers, body.
@@ -75,6 +95,7 @@ pub(crate) struct Incoming<'r> {
     pub(crate) options: WriteOptions,
     pub(crate) headers: &'r HeaderMap,
     pub(crate) body: &'r Bytes,
+    pub(crate) origin: Option<Origin<'r>>,
 }
 
 impl Incoming<'_> {
@@ -84,6 +105,7 @@ impl Incoming<'_> {
             user: &self.user,
             dry_run: self.options.dry_run,
             manager: &self.options.manager,
+            origin: self.origin,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::query::revision;
 use crate::read::plain_error;
 use crate::server::Core;
 
-const SCALE: Gvk = Gvk::of("autoscaling", "v1", "Scale");
+pub(super) const SCALE: Gvk = Gvk::of("autoscaling", "v1", "Scale");
 
 /// The Scale of a kind's object; 500 when a custom kind does not have its replicas where its definition says.
 pub(crate) fn of(kind: &Kind, object: &Value) -> Result<Value, Status> {
@@ -46,6 +46,14 @@ pub(crate) fn of(kind: &Kind, object: &Value) -> Result<Value, Status> {
 /// The Scale of stored bytes.
 pub(crate) fn of_bytes(kind: &Kind, bytes: &[u8]) -> Result<Value, Status> {
     parse(bytes).and_then(|object| of(kind, &object))
+}
+
+/// Changes the number of replicas.
+pub(super) fn set_replicas(kind: &Kind, object: &mut Value, replicas: i64) {
+    match kind.resource.strategy.scale_paths() {
+        Some(paths) => paths.set(object, replicas),
+        None => object["spec"]["replicas"] = replicas.into(),
+    }
 }
 
 fn schema() -> Result<&'static TypeSchema, Status> {
@@ -169,7 +177,7 @@ impl Core {
                 kind,
                 namespace,
                 name,
-                Part::Main,
+                Part::Scale,
                 &incoming.writer(),
                 propose,
             )
@@ -240,10 +248,7 @@ fn rescaled(
         return Err(Status::conflict(kind.resource, name, &why));
     }
     let mut object = live.clone();
-    match paths {
-        Some(paths) => paths.set(&mut object, replicas),
-        None => object["spec"]["replicas"] = replicas.into(),
-    }
+    set_replicas(kind, &mut object, replicas);
     managers_from_scale(
         scale,
         replicas_path(kind),

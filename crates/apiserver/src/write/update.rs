@@ -12,9 +12,9 @@ use super::create::without_revision;
 use super::managed::manage;
 use super::{
     ATTEMPTS, Incoming, Refused, Writer, Written, check_name, check_namespace, finalizers,
-    meta_text, metadata, too_contended,
+    meta_text, metadata, scale, too_contended,
 };
-use crate::admission::{self, Operation};
+use crate::admission::{self, Operation, Request};
 use crate::allocation::{Allocation, Reservation};
 use crate::http::media::{self, PatchBody};
 use crate::kind::Kind;
@@ -28,6 +28,8 @@ use crate::server::Core;
 pub(crate) enum Part {
     /// Everything but the status (and what else the kind keeps back).
     Main,
+    /// The number of replicas: whoever is asked about the change sees Scales.
+    Scale,
     /// The status.
     Status,
     /// A namespace's `spec.finalizers`.
@@ -38,6 +40,13 @@ pub(crate) enum Part {
     Approval,
     /// What binding a pod to a node changes; the proposal is right by construction.
     Bound,
+}
+
+impl Part {
+    /// Whether the whole object may change.
+    fn is_whole(self) -> bool {
+        matches!(self, Self::Main | Self::Scale)
+    }
 }
 
 /// Whether the managers of a proposal's fields are known already.
@@ -161,11 +170,30 @@ impl Core {
             check_revision(kind, &new, &old, live.revision, part)?;
             keep_system_fields(&mut new, &old);
             let manager = (managing == Managing::Due).then_some(writer.manager);
-            let reserved = self.prepare(kind, part, manager, writer, &mut new, &old)?;
+            let request = Request {
+                gvk: if part == Part::Scale {
+                    scale::SCALE
+                } else {
+                    kind.gvk
+                },
+                subresource: part.subresource(),
+                ..Request::new(Operation::Update, kind, (namespace, name), writer)
+            };
+            let reserved = self
+                .prepare(&request, part, manager, &mut new, &old)
+                .await?;
             keep_times(&mut new, &old);
-            if part == Part::Main {
+            if part.is_whole() {
                 warnings.extend(resource.strategy.warnings(&new, Some(&old)));
                 warnings.extend(admission::review(self, kind, &new, Some(&old))?);
+            }
+            match part {
+                Part::Bound => {}
+                Part::Scale => {
+                    let (new, old) = (scale::of(kind, &new)?, scale::of(kind, &old)?);
+                    self.judge(&request, Some(&new), Some(&old)).await?;
+                }
+                _ => self.judge(&request, Some(&new), Some(&old)).await?,
             }
             if is_finished(kind, &new) {
                 // The last finalizer is gone: the object goes too (L-34), and the answer shows it as it was last.
@@ -207,7 +235,9 @@ impl Core {
                 });
             }
             let charge = match part {
-                Part::Main => Box::pin(self.charge(kind, &new, Some(&old), false)).await?,
+                part if part.is_whole() => {
+                    Box::pin(self.charge(kind, &new, Some(&old), false)).await?
+                }
                 _ => Charge::default(),
             };
             match self
@@ -232,15 +262,15 @@ impl Core {
     }
 
     /// Defaults, managers (unless they are known), admission, the kind's own rules and validation, for one part.
-    fn prepare(
+    async fn prepare(
         &self,
-        kind: &Kind,
+        request: &Request<'_>,
         part: Part,
         manager: Option<&str>,
-        writer: &Writer<'_>,
         new: &mut Value,
         old: &Value,
     ) -> Result<Reservation, Status> {
+        let (kind, writer) = (request.kind, request.writer);
         let resource = kind.resource;
         let strategy = resource.strategy;
         let name = meta_text(old, "name");
@@ -251,21 +281,39 @@ impl Core {
         if let Some(manager) = manager {
             manage(kind, part, manager, Some(old), new);
         }
+        if part.is_whole() {
+            Allocation::carry_over(resource, new, old);
+        }
+        if part == Part::Scale {
+            let (mut scale, before) = (scale::of(kind, new)?, scale::of(kind, old)?);
+            self.mutate(request, &mut scale, Some(&before), |_| Ok(()))
+                .await?;
+            let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+            scale::set_replicas(kind, new, replicas);
+            admission::admit(self, kind, Operation::Update, writer, new, Some(old))?;
+        } else {
+            self.mutate(request, new, Some(old), |new| match part {
+                Part::Main => {
+                    admission::admit(self, kind, Operation::Update, writer, new, Some(old))
+                }
+                Part::Status | Part::Own(_) => {
+                    admission::admit_status(self, kind, writer, new, old)
+                }
+                Part::Scale | Part::Approval | Part::Finalizers | Part::Bound => Ok(()),
+            })
+            .await?;
+        }
         let errors = match part {
             Part::Bound => Vec::new(),
-            Part::Main => {
-                Allocation::carry_over(resource, new, old);
-                admission::admit(self, kind, Operation::Update, writer, new, Some(old))?;
+            Part::Main | Part::Scale => {
                 resource.prepare_update(new, old);
                 resource.validate_update(new, old)
             }
             Part::Status => {
-                admission::admit_status(self, kind, writer, new, old)?;
                 resource.prepare_status_update(new, old);
                 resource.validate_status_update(new, old)
             }
             Part::Own(subresource) => {
-                admission::admit_status(self, kind, writer, new, old)?;
                 let managers = metadata(new).remove("managedFields");
                 resource.prepare_part_update(subresource, new, old);
                 put_managers(new, managers);
@@ -300,7 +348,7 @@ impl Core {
         if !errors.is_empty() {
             return Err(Status::invalid(resource, name, &errors));
         }
-        if part == Part::Main {
+        if part.is_whole() {
             self.allocation.assign(resource, new, Some(old))
         } else {
             Ok(Reservation::default())
@@ -333,7 +381,7 @@ fn check_revision(
     let name = meta_text(old, "name");
     let given = meta_text(new, "resourceVersion");
     if given.is_empty() {
-        if part == Part::Main && !kind.resource.strategy.unconditional_update() {
+        if part.is_whole() && !kind.resource.strategy.unconditional_update() {
             // §13.3.
             let path = Path::new("metadata.resourceVersion");
             let error = FieldError::invalid(&path, 0, "must be specified for an update");

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use crate::admission::{Expression, Offers, Returns, scope};
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::resources::checks::{each, label_selector};
@@ -170,7 +171,8 @@ fn subresources(rule: &Value, path: &Path) -> Vec<FieldError> {
 }
 
 /// Conditions a request must meet.
-pub(super) fn conditions(object: &Value, path: &Path) -> Vec<FieldError> {
+pub(super) fn conditions(object: &Value, path: &Path, offers: Offers) -> Vec<FieldError> {
+    let names = scope(offers);
     let conditions = list(object, "matchConditions");
     let (mut errors, mut seen) = (Vec::new(), HashSet::new());
     if conditions.len() > CONDITIONS_MAX {
@@ -178,8 +180,12 @@ pub(super) fn conditions(object: &Value, path: &Path) -> Vec<FieldError> {
     }
     for (index, condition) in conditions.iter().enumerate() {
         let at = path.index(index);
-        if text(condition, "expression").trim().is_empty() {
-            errors.push(FieldError::required(&at.child("expression"), ""));
+        let (expression, place) = (text(condition, "expression"), at.child("expression"));
+        if expression.trim().is_empty() {
+            errors.push(FieldError::required(&place, ""));
+        } else {
+            let expression = Expression::new(expression, &names, Returns::Bool);
+            errors.extend(unusable(&expression, &place));
         }
         let (name, at) = (text(condition, "name"), at.child("name"));
         if name.is_empty() {
@@ -192,6 +198,12 @@ pub(super) fn conditions(object: &Value, path: &Path) -> Vec<FieldError> {
         }
     }
     errors
+}
+
+/// What is wrong with an expression.
+pub(super) fn unusable(expression: &Expression, path: &Path) -> Option<FieldError> {
+    let fault = expression.fault()?;
+    Some(FieldError::invalid(path, expression.text(), fault))
 }
 
 /// The kind of object that parameters come from.

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{GROUP, matching, policy};
+use crate::admission::{Expression, Offers, Returns, Variables, scope};
+use crate::cel::Scope as Names;
 use crate::field::{FieldError, Path};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
 use crate::resources::columns::{AGE, NAME, cell, integer};
@@ -57,8 +59,10 @@ impl Strategy for Rules {
             let detail = "mutations must contain at least one item";
             errors.push(FieldError::required(&at, detail));
         }
+        let mut names = scope(Offers::of_policy(spec));
+        Variables::read(spec, &mut names);
         for (index, entry) in list(spec, "mutations").iter().enumerate() {
-            errors.extend(mutation(entry, &at.index(index)));
+            errors.extend(mutation(entry, &at.index(index), &names));
         }
         let (again, set) = (text(spec, "reinvocationPolicy"), &["IfNeeded", "Never"]);
         let at = path.child("reinvocationPolicy");
@@ -84,12 +88,12 @@ impl Strategy for Rules {
     }
 }
 
-fn mutation(mutation: &Value, path: &Path) -> Vec<FieldError> {
+fn mutation(mutation: &Value, path: &Path, names: &Names) -> Vec<FieldError> {
     let (kind, at) = (text(mutation, "patchType"), path.child("patchType"));
-    let (field, other) = match kind {
+    let (field, other, returns) = match kind {
         "" => return vec![FieldError::required(&at, "")],
-        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
-        "JSONPatch" => ("jsonPatch", "applyConfiguration"),
+        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch", Returns::Object),
+        "JSONPatch" => ("jsonPatch", "applyConfiguration", Returns::Patches),
         kind => return vec![FieldError::not_supported(&at, kind, &PATCHES)],
     };
     let mut errors = Vec::new();
@@ -100,6 +104,9 @@ fn mutation(mutation: &Value, path: &Path) -> Vec<FieldError> {
     } else if text(&mutation[field], "expression").trim().is_empty() {
         let detail = "expression is not specified";
         errors.push(FieldError::required(&at.child("expression"), detail));
+    } else {
+        let expression = Expression::new(text(&mutation[field], "expression"), names, returns);
+        errors.extend(matching::unusable(&expression, &at.child("expression")));
     }
     if mutation[other].is_object() {
         let detail = format!("must not be specified when patchType is {kind}");

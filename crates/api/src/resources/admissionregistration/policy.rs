@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::matching;
+use crate::admission::{Offers, Variables, scope};
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::resources::checks::{each, label_selector};
@@ -45,8 +46,12 @@ pub(super) fn common(spec: &Value, path: &Path) -> Vec<FieldError> {
     } else {
         errors.push(FieldError::required(&at, ""));
     }
-    errors.extend(matching::conditions(spec, &path.child("matchConditions")));
-    for (index, variable) in list(spec, "variables").iter().enumerate() {
+    let offers = Offers::of_policy(spec);
+    let at = path.child("matchConditions");
+    errors.extend(matching::conditions(spec, &at, offers));
+    let variables = Variables::read(spec, &mut scope(offers));
+    let variables = list(spec, "variables").iter().zip(variables.expressions());
+    for (index, (variable, expression)) in variables.enumerate() {
         let at = path.child("variables").index(index);
         let name = text(variable, "name");
         if name.trim().is_empty() {
@@ -59,6 +64,8 @@ pub(super) fn common(spec: &Value, path: &Path) -> Vec<FieldError> {
         if text(variable, "expression").trim().is_empty() {
             let detail = "expression is not specified";
             errors.push(FieldError::required(&at.child("expression"), detail));
+        } else {
+            errors.extend(matching::unusable(expression, &at.child("expression")));
         }
     }
     errors

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{GROUP, matching, policy};
+use crate::admission::{Expression, Offers, Returns, Variables, scope};
+use crate::cel::Scope as Names;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy, Subresource};
@@ -70,11 +72,15 @@ impl Strategy for Rules {
             }
             return errors;
         }
+        let mut names = scope(Offers::of_policy(spec));
+        Variables::read(spec, &mut names);
         for (index, entry) in validations.iter().enumerate() {
-            errors.extend(validation(entry, &path.child("validations").index(index)));
+            let at = path.child("validations").index(index);
+            errors.extend(validation(entry, &at, &names));
         }
         let at = path.child("auditAnnotations");
-        errors.extend(audit_annotations(meta::name(object), annotations, &at));
+        let policy = meta::name(object);
+        errors.extend(audit_annotations(policy, annotations, &at, &names));
         errors
     }
 
@@ -107,11 +113,14 @@ impl Strategy for Rules {
     }
 }
 
-fn validation(validation: &Value, path: &Path) -> Vec<FieldError> {
+fn validation(validation: &Value, path: &Path, names: &Names) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if text(validation, "expression").trim().is_empty() {
         let detail = "expression is not specified";
         errors.push(FieldError::required(&path.child("expression"), detail));
+    } else {
+        let expression = Expression::new(text(validation, "expression"), names, Returns::Bool);
+        errors.extend(matching::unusable(&expression, &path.child("expression")));
     }
     let blank = |field: &str| {
         let value = text(validation, field);
@@ -126,6 +135,16 @@ fn validation(validation: &Value, path: &Path) -> Vec<FieldError> {
             &at,
             value,
             "must be non-empty if specified",
+        ));
+    } else if !text(validation, "messageExpression").is_empty() {
+        // Messages are made without asking who may do what.
+        let mut names = names.clone();
+        names.retain(|name, _| !name.starts_with("authorizer"));
+        let message = text(validation, "messageExpression");
+        let expression = Expression::new(message, &names, Returns::Text);
+        errors.extend(matching::unusable(
+            &expression,
+            &path.child("messageExpression"),
         ));
     }
     let (message, at) = (text(validation, "message"), path.child("message"));
@@ -146,7 +165,12 @@ fn validation(validation: &Value, path: &Path) -> Vec<FieldError> {
     errors
 }
 
-fn audit_annotations(policy: &str, annotations: &[Value], path: &Path) -> Vec<FieldError> {
+fn audit_annotations(
+    policy: &str,
+    annotations: &[Value],
+    path: &Path,
+    names: &Names,
+) -> Vec<FieldError> {
     let (mut errors, mut seen) = (Vec::new(), HashSet::new());
     if annotations.len() > ANNOTATIONS_MAX {
         let detail = format!("must not have more than {ANNOTATIONS_MAX} auditAnnotations");
@@ -164,6 +188,9 @@ fn audit_annotations(policy: &str, annotations: &[Value], path: &Path) -> Vec<Fi
         } else if expression.len() > ANNOTATION_MAX {
             let detail = format!("must not exceed {ANNOTATION_MAX} bytes in length");
             errors.push(FieldError::required(&value, detail));
+        } else {
+            let expression = Expression::new(expression, names, Returns::TextOrNull);
+            errors.extend(matching::unusable(&expression, &value));
         }
         if !seen.insert(key) {
             errors.push(FieldError::duplicate(&at.child("key"), key));
@@ -201,6 +228,15 @@ mod tests {
     #[test]
     fn a_policy_validates_something() {
         assert!(faults(&json!({"validations": [{"expression": "true"}]})).is_empty());
+        assert_eq!(
+            faults(
+                &json!({"validations": [{"expression": "1 + 1", "messageExpression": "object"}]})
+            ),
+            [
+                r#"spec.validations[0].expression: Invalid value: "1 + 1": must evaluate to bool but got int"#,
+                r#"spec.validations[0].messageExpression: Invalid value: "object": must evaluate to string but got dyn"#,
+            ]
+        );
         assert_eq!(
             faults(&json!({})),
             [

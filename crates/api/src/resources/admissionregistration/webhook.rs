@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::matching;
+use crate::admission::Offers;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::resources::object::{ensure, fill, inside, int, items, list, text};
@@ -82,7 +83,11 @@ fn one(webhook: &Value, path: &Path, mutating: bool) -> Vec<FieldError> {
     let client = &webhook["clientConfig"];
     errors.extend(webhook_client(client, &path.child("clientConfig")));
     let at = path.child("matchConditions");
-    errors.extend(matching::conditions(webhook, &at));
+    let offers = Offers {
+        params: false,
+        authorizer: true,
+    };
+    errors.extend(matching::conditions(webhook, &at, offers));
     errors
 }
 
