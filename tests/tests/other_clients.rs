@@ -30,3 +30,8 @@ fn the_python_client_lists_watches_changes_leads_and_reaches_into_pods() {
 fn the_javascript_client_informs_changes_and_reaches_into_pods() {
     works_with("javascript");
 }
+
+#[test]
+fn kube_rs_watches_controls_locks_and_reaches_into_pods() {
+    works_with("kube-rs");
+}

@@ -1,7 +1,7 @@
 //! `make demo`: plays the kubia story in a lab of its own and shows every command.
 //!
 //! Usage: `story [KUBECTL]`, or `story --commands [KUBECTL]` for what people type every day, or `story --client
-//! helm|python|javascript` for what is done with other clients, or `story --kills SEED ROUNDS` for the fault test: the
+//! helm|python|javascript|kube-rs` for what is done with other clients, or `story --kills SEED ROUNDS` for the fault test: the
 //! server is killed at any moment. The `plinth` binary is the one beside this program.
 
 use std::env;

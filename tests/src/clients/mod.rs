@@ -2,6 +2,7 @@
 //! do through the client libraries of their language.
 
 mod helm;
+mod kube_rs;
 mod libraries;
 
 use anyhow::{Context, Result};
@@ -18,6 +19,8 @@ pub enum Client {
     Python,
     /// The official JavaScript client.
     JavaScript,
+    /// kube-rs, the client for Rust.
+    KubeRs,
 }
 
 impl Client {
@@ -27,6 +30,7 @@ impl Client {
             "helm" => Self::Helm,
             "python" => Self::Python,
             "javascript" => Self::JavaScript,
+            "kube-rs" => Self::KubeRs,
             _ => return None,
         })
     }
@@ -52,6 +56,7 @@ pub fn used(cast: Cast, client: Client) -> Result<()> {
             Client::Helm => helm::life_of_a_release(&desk, tools),
             Client::Python => libraries::python(&desk, tools),
             Client::JavaScript => libraries::javascript(&desk),
+            Client::KubeRs => kube_rs::everything(&desk),
         }
     })();
     if result.is_err() {
