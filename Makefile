@@ -1,5 +1,5 @@
 # The doors of this project. Each target does its own set-up; see README.md.
-.PHONY: demo test lint bench e2e setup reference clean
+.PHONY: demo test lint bench e2e setup reference schemathesis clean
 
 CARGO ?= cargo
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -37,6 +37,11 @@ bench: setup
 reference: setup
 	$(CARGO) build --release -p plinth -p plinth-tests --bins
 	scripts/reference.sh
+
+# Values that schemathesis makes up for everything the API offers, for ten minutes; `make test` does so for one.
+schemathesis: setup
+	$(CARGO) build --workspace --bins
+	scripts/schemathesis.sh 600
 
 setup:
 	scripts/setup.sh

@@ -83,10 +83,6 @@ async fn reconcile(ship: Arc<Ship>, client: Arc<Client>) -> Result<Action, Failu
     .await
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the controller's signature for a policy"
-)]
 fn again(_: Arc<Ship>, _: &Failure, _: Arc<Client>) -> Action {
     Action::requeue(Duration::from_millis(100))
 }

@@ -29,7 +29,7 @@ pub(super) fn everything(desk: &Desk) -> Result<()> {
             watching::lists_come_as_streams(&client).await?;
             leading::one_of_many_holds_the_lock(&client).await?;
             controlling::life_of_an_owner(&client).await?;
-            streaming::into_a_pod(&client).await
+            Box::pin(streaming::into_a_pod(&client)).await
         })
 }
 

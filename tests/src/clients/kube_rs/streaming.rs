@@ -26,15 +26,15 @@ pub(super) async fn into_a_pod(client: &Client) -> Result<()> {
     }))?;
     pods.create(&PostParams::default(), &pod).await?;
     let running = await_condition(pods.clone(), POD, conditions::is_pod_running());
-    in_time("the pod runs", running).await??;
+    in_time("the pod runs", Box::pin(running)).await??;
     until("the pod has begun", async || {
         let log = pods.logs(POD, &LogParams::default()).await?;
         Ok(log.contains("begun").then_some(()))
     })
     .await?;
-    in_time("a program inside", run_inside(&pods)).await??;
-    in_time("attaching", attach(&pods)).await??;
-    in_time("a forwarded port", forward(&pods)).await??;
+    in_time("a program inside", Box::pin(run_inside(&pods))).await??;
+    in_time("attaching", Box::pin(attach(&pods))).await??;
+    in_time("a forwarded port", Box::pin(forward(&pods))).await??;
     pods.delete(POD, &DeleteParams::default()).await?;
     Ok(())
 }
