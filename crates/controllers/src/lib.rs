@@ -13,6 +13,7 @@ mod flow_schemas;
 mod garbage_collector;
 mod history;
 mod index;
+mod job;
 mod kinds;
 mod local_path;
 mod namespace;
@@ -93,6 +94,7 @@ pub async fn run(context: Context) {
     statefulset::spawn(&context, &pods, &mut tasks);
     replicaset::spawn::<ReplicaSet>(&context, &pods, &mut tasks);
     replicaset::spawn::<ReplicationController>(&context, &pods, &mut tasks);
+    job::spawn(&context, &pods, &mut tasks);
     endpoints::spawn(&context, &mut tasks);
     endpointslice::spawn(&context, &mut tasks);
     volume_binder::spawn(&context, &mut tasks);
