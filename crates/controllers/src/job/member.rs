@@ -53,7 +53,7 @@ pub(crate) fn is_tracked(pod: &Pod) -> bool {
 /// The pod's index, in range or not.
 pub(crate) fn index(pod: &Pod) -> Option<Index> {
     let text = annotation(pod, INDEX)?;
-    text.parse().ok().filter(|index| *index <= i32::MAX as u32)
+    text.parse().ok().filter(|index| i32::try_from(*index).is_ok())
 }
 
 /// The pod's index, if the Job has it.

@@ -137,7 +137,10 @@ impl Controller {
             };
             let plan = match plan(&view.world(), Timestamp::now()) {
                 Ok(plan) => plan,
-                Err(why) => return Ok(unworkable(name, &why)),
+                Err(why) => {
+                    unworkable(name, &why);
+                    return Ok(());
+                }
             };
             if let Some(delay) = plan.again_in {
                 self.queue.add_after(key.clone(), delay);
@@ -168,7 +171,10 @@ impl Controller {
         };
         match track(&view.world(), Timestamp::now()) {
             Ok(track) => Ok(self.actor(&view.job).track(&track).await?),
-            Err(why) => Ok(unworkable(name, &why)),
+            Err(why) => {
+                unworkable(name, &why);
+                Ok(())
+            }
         }
     }
 

@@ -232,7 +232,8 @@ pub(crate) fn verdict(succeeded: bool, reason: &str, message: &str) -> Verdict {
 
 /// When a Job that runs has run too long.
 pub(crate) fn deadline(work: &Work<'_>) -> Option<Timestamp> {
-    if work.suspended {
+    // One that was suspended until now begins anew.
+    if work.suspended || work.holds("Suspended").is_some() {
         return None;
     }
     let start = work.status.start_time.as_ref()?.0;

@@ -120,10 +120,7 @@ fn count(
             } else if work.indexes().is_none() && !work.uncounted_succeeded.contains(&uid) {
                 succeeded.push(uid);
             }
-        } else if member::has_failed(pod, work)
-            // What still ran when the Job failed counts as failed.
-            || finished.is_some_and(|verdict| !verdict.succeeded)
-        {
+        } else if fails(work, tally, finished, pod) {
             let known = work.uncounted_failed.contains(&uid);
             if !known && work.indexes().is_none_or(has_index) && counts(work, pod) {
                 failed.push(uid);
@@ -144,6 +141,16 @@ fn count(
         failed: list(failed),
         succeeded: list(succeeded),
     });
+}
+
+/// Whether the pod counts as failed. What still ran when the Job failed does, what was let go because the
+/// Job had succeeded already does not.
+fn fails(work: &Work<'_>, tally: &Tally<'_>, finished: Option<&Verdict>, pod: &Pod) -> bool {
+    match finished {
+        Some(verdict) if !verdict.succeeded => true,
+        Some(_) if tally.verdict.is_some() => member::phase(pod) == "Failed",
+        _ => member::has_failed(pod, work),
+    }
 }
 
 /// Whether the pod's finalizer may be taken off.

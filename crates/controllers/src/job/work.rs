@@ -29,6 +29,7 @@ pub(crate) enum Goal {
 }
 
 /// The parts of a Job that decisions are made from.
+#[allow(clippy::struct_excessive_bools)] // they are the Job's own, and independent
 pub(crate) struct Work<'a> {
     pub(crate) object: &'a Job,
     pub(crate) name: &'a str,
