@@ -5,7 +5,11 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
 use super::work::{Index, TRACKING, Work};
-use crate::writes::{annotation, has_finalizer, is_terminating};
+pub(crate) use crate::pods::{is_active, phase};
+use crate::{
+    pods::is_finished,
+    writes::{annotation, has_finalizer, is_terminating},
+};
 
 /// The index a pod works on, as annotation and label.
 pub(crate) const INDEX: &str = "batch.kubernetes.io/job-completion-index";
@@ -14,29 +18,13 @@ pub(crate) const INDEX_FAILURES: &str = "batch.kubernetes.io/job-index-failure-c
 /// How many failures of the index did not count.
 pub(crate) const INDEX_IGNORED: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
 
-pub(crate) fn phase(pod: &Pod) -> &str {
-    pod.status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref())
-        .unwrap_or_default()
-}
-
 pub(crate) fn has_succeeded(pod: &Pod) -> bool {
     phase(pod) == "Succeeded"
 }
 
-fn has_ended(pod: &Pod) -> bool {
-    matches!(phase(pod), "Succeeded" | "Failed")
-}
-
-/// Neither ended nor on its way out.
-pub(crate) fn is_active(pod: &Pod) -> bool {
-    !has_ended(pod) && !is_terminating(pod)
-}
-
 /// On its way out, but not ended yet.
 pub(crate) fn is_leaving(pod: &Pod) -> bool {
-    !has_ended(pod) && is_terminating(pod)
+    !is_finished(pod) && is_terminating(pod)
 }
 
 /// A pod that is being deleted counts as failed, too: it may never get so far as to say so. Unless the
@@ -53,7 +41,9 @@ pub(crate) fn is_tracked(pod: &Pod) -> bool {
 /// The pod's index, in range or not.
 pub(crate) fn index(pod: &Pod) -> Option<Index> {
     let text = annotation(pod, INDEX)?;
-    text.parse().ok().filter(|index| i32::try_from(*index).is_ok())
+    text.parse()
+        .ok()
+        .filter(|index| i32::try_from(*index).is_ok())
 }
 
 /// The pod's index, if the Job has it.

@@ -26,19 +26,19 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt;
-use plinth_client::{ApiError, Informer, WorkQueue, run_workers};
+use plinth_client::{ApiError, Informer, Recorder, WorkQueue, run_workers};
 use tokio::task::JoinSet;
 use tracing::{debug, error};
 
 use self::{
-    act::Actor,
+    act::{Actor, untrack},
     backoff::Failures,
     plan::{Which, World, plan},
     track::track,
     wake::{Key, is_stray, listen},
-    work::{TRACKING, Work, WorkError, is_finished, is_managed_elsewhere},
+    work::{Work, WorkError, is_finished, is_managed_elsewhere},
 };
-use crate::{Context, pod_control::PodControl, statefulset::index::Index, writes::Name};
+use crate::{Context, index::Index, writes::Name, written::Written};
 
 const WORKERS: usize = 5;
 
@@ -54,26 +54,22 @@ enum ReconcileError {
 }
 
 struct Controller {
-    control: PodControl,
+    client: kube::Client,
+    recorder: Recorder,
     jobs: Informer<Job>,
-    owned: Arc<Index<Pod>>,
+    pods: Index<Pod>,
     /// By the Job's UID.
     failures: Mutex<HashMap<String, Failures>>,
     queue: WorkQueue<Key>,
 }
 
 /// Starts the controller.
-pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
-    let pods: Informer<Pod> = cx.informers.of();
+pub(crate) fn spawn(cx: &Context, pods: &Index<Pod>, tasks: &mut JoinSet<()>) {
     let jobs: Informer<Job> = cx.informers.of();
     let controller = Arc::new(Controller {
-        control: PodControl {
-            client: cx.client(),
-            recorder: cx.recorder("job-controller"),
-            pods: pods.clone(),
-        },
-        // The index listens before the queue does: whoever is woken finds it up to date.
-        owned: Arc::new(Index::new(pods.clone())),
+        client: cx.client(),
+        recorder: cx.recorder("job-controller"),
+        pods: pods.clone(),
         failures: Mutex::default(),
         queue: WorkQueue::new(),
         jobs: jobs.clone(),
@@ -88,12 +84,12 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
             forgetful.failures().remove(&uid);
         }
     });
-    listen(&jobs, &pods, &controller.owned, &controller.queue);
+    listen(&jobs, pods, &controller.queue);
     let shutdown = cx.shutdown.clone();
     tasks.spawn(async move {
         let synced = shutdown.run_until_cancelled(async {
             jobs.synced().await;
-            pods.synced().await;
+            controller.pods.informer().synced().await;
         });
         if synced.await.is_none() {
             return;
@@ -189,7 +185,7 @@ impl Controller {
             self.failures().remove(&uid);
             return None;
         }
-        let pods = self.owned.owned_or_free(namespace, &uid);
+        let pods = self.pods.owned_or_free(namespace, &uid);
         let mut failures = self.failures();
         let failures = failures.entry(uid).or_default();
         if let Ok(work) = Work::parse(&job) {
@@ -205,21 +201,23 @@ impl Controller {
 
     /// Takes the finalizer off a pod that nobody will count.
     async fn let_go(&self, (namespace, name): &Name) -> Result<(), ReconcileError> {
-        let Some(pod) = self.control.pods.get(Some(namespace), name) else {
+        let Some(pod) = self.pods.informer().get(Some(namespace), name) else {
             return Ok(());
         };
         if is_stray(&self.jobs, &pod) {
-            let which = Which::of(&pod);
-            let target = which.within(namespace);
-            self.control.unfinalize(target, TRACKING).await?;
+            let written = Written::default();
+            untrack(&self.client, namespace, &Which::of(&pod), &written).await?;
+            written.visible(self.pods.informer()).await;
         }
         Ok(())
     }
 
     fn actor<'a>(&'a self, job: &'a Job) -> Actor<'a> {
         Actor {
-            control: &self.control,
+            client: &self.client,
+            recorder: &self.recorder,
             jobs: &self.jobs,
+            pods: self.pods.informer(),
             job,
         }
     }

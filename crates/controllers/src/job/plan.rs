@@ -17,7 +17,7 @@ use super::{
     template,
     work::{Goal, Work, WorkError},
 };
-use crate::writes::{controller_of, is_terminating};
+use crate::{ownership::controller, writes::is_terminating};
 
 /// Pods made or let go in one round, at most; the next round goes on.
 const MOST: usize = 500;
@@ -128,7 +128,7 @@ pub(crate) fn members(work: &Work<'_>, pods: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
 }
 
 fn controlled(pod: &Pod, work: &Work<'_>) -> bool {
-    controller_of(pod).is_some_and(|owner| owner.uid == work.uid)
+    controller(pod).is_some_and(|owner| owner.uid == work.uid)
 }
 
 /// C-7: what is selected and nobody's is taken in, what is ours and no longer selected let go.
@@ -138,7 +138,7 @@ fn claims(work: &Work<'_>, pods: &[Arc<Pod>]) -> Vec<Action> {
     }
     let claim = |pod: &Arc<Pod>| {
         let selected = work.selector.matches(pod.labels());
-        match controller_of(&**pod) {
+        match controller(&**pod) {
             Some(owner) if owner.uid == work.uid => {
                 (!selected).then(|| Action::Release(Which::of(pod)))
             }

@@ -10,7 +10,10 @@ use super::{
     member,
     work::{Index, Work},
 };
-use crate::endpoints::member::{is_ready, node_name};
+use crate::{
+    endpoints::member::node_name,
+    pods::{is_ready, ready_since},
+};
 
 /// The pods to remove: at least that many, and for an indexed Job all that have no valid index or one that
 /// another pod works on already.
@@ -59,21 +62,12 @@ fn dearness(pod: &Pod) -> Dearness {
         "Running" => 2,
         _ => 1,
     };
-    let ready = is_ready(pod);
     (
         node_name(pod).is_some(),
         phase,
-        ready,
-        Reverse(ready.then(|| ready_since(pod)).flatten()),
+        is_ready(pod),
+        Reverse(ready_since(pod)),
         Reverse(member::restarts(pod)),
         Reverse(pod.creation_timestamp().map(|at| at.0)),
     )
-}
-
-fn ready_since(pod: &Pod) -> Option<Timestamp> {
-    let conditions = pod.status.as_ref()?.conditions.as_deref()?;
-    let mut ready = conditions
-        .iter()
-        .filter(|condition| condition.type_ == "Ready");
-    Some(ready.next()?.last_transition_time.as_ref()?.0)
 }

@@ -10,7 +10,7 @@ use super::{
     tally::counts,
     work::{Index, TRACKING, Work},
 };
-use crate::writes::owner_of;
+use crate::ownership::controlled_by;
 
 /// How containers learn their index.
 const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
@@ -51,7 +51,7 @@ pub(crate) fn pod(work: &Work<'_>, index: Option<Index>, predecessor: Option<&Po
             labels: (!labels.is_empty()).then_some(labels),
             annotations: (!annotations.is_empty()).then_some(annotations),
             finalizers: Some(finalizers),
-            owner_references: Some(vec![owner_of(work.object)]),
+            owner_references: Some(vec![controlled_by(work.object)]),
             ..ObjectMeta::default()
         },
         spec: Some(spec),

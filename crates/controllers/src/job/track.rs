@@ -24,7 +24,7 @@ use super::{
     tally::{Tally, Verdict, counts, verdict},
     work::{Goal, Work, WorkError},
 };
-use crate::endpoints::member::is_ready;
+use crate::pods::is_ready;
 
 /// Pods that a status may name at a time.
 const MOST_UNCOUNTED: usize = 500;

@@ -1,7 +1,5 @@
 //! What wakes a Job, and what wakes the care for pods whose Job is gone. Knows nothing of what is done then.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
     ResourceExt,
@@ -14,8 +12,9 @@ use super::{
     work::{is_finished, is_managed_elsewhere},
 };
 use crate::{
-    statefulset::index::Index,
-    writes::{Name, controller_of, name_of},
+    index::Index,
+    ownership::controller,
+    writes::{Name, name_of},
 };
 
 /// What there is to look at.
@@ -27,33 +26,29 @@ pub(crate) enum Key {
 }
 
 /// Puts the keys of all concerned on the queue, from now on.
-pub(crate) fn listen(
-    jobs: &Informer<Job>,
-    pods: &Informer<Pod>,
-    owned: &Arc<Index<Pod>>,
-    queue: &WorkQueue<Key>,
-) {
-    let (owned, woken) = (Arc::clone(owned), queue.clone());
+pub(crate) fn listen(jobs: &Informer<Job>, pods: &Index<Pod>, queue: &WorkQueue<Key>) {
+    let (owned, woken) = (pods.clone(), queue.clone());
     jobs.on_change(move |change| {
         let job = change.latest();
         woken.add(Key::Job(name_of(&**job)));
         if change.new.as_ref().is_none_or(|job| is_finished(job)) {
             let uid = job.uid().unwrap_or_default();
-            for pod in owned.owned_or_free(&job.namespace().unwrap_or_default(), &uid) {
-                if controller_of(&*pod).is_some() && is_tracked(&pod) {
+            for pod in owned.owned(&job.namespace().unwrap_or_default(), &uid) {
+                if is_tracked(&pod) {
                     woken.add(Key::Stray(name_of(&*pod)));
                 }
             }
         }
     });
     let (jobs, woken) = (jobs.clone(), queue.clone());
-    pods.on_change(move |change| on_pod(&jobs, change, &woken));
+    pods.informer()
+        .on_change(move |change| on_pod(&jobs, change, &woken));
 }
 
 fn on_pod(jobs: &Informer<Job>, change: &Change<Pod>, queue: &WorkQueue<Key>) {
     for pod in change.states() {
         let namespace = pod.namespace().unwrap_or_default();
-        match controller_of(&**pod) {
+        match controller(&**pod) {
             Some(owner) if owner.kind == "Job" => {
                 let job = jobs.get(Some(&namespace), &owner.name);
                 if job.is_some_and(|job| job.metadata.uid.as_ref() == Some(&owner.uid)) {
@@ -82,7 +77,7 @@ pub(crate) fn is_stray(jobs: &Informer<Job>, pod: &Pod) -> bool {
     if !is_tracked(pod) {
         return false;
     }
-    let Some(owner) = controller_of(pod) else {
+    let Some(owner) = controller(pod) else {
         return true;
     };
     if owner.kind != "Job" || owner.api_version != "batch/v1" {

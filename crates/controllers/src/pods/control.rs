@@ -69,10 +69,15 @@ impl Control<'_> {
     /// Deletes a pod; one that is gone already, or replaced by another of its name, needs no deletion.
     pub(crate) async fn delete(&self, pod: &Pod) -> Result<(), kube::Error> {
         let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
-        match self.api().delete(&name, &delete_only(&uid)).await {
+        self.delete_only(&name, &uid).await
+    }
+
+    /// The same for a pod that is known by name and UID.
+    pub(crate) async fn delete_only(&self, name: &str, uid: &str) -> Result<(), kube::Error> {
+        match self.api().delete(name, &delete_only(uid)).await {
             Ok(_) => {
-                let namespace = pod.namespace().unwrap_or_default();
-                self.written.deleted(&namespace, &name, &uid);
+                let namespace = self.workload.namespace.as_deref().unwrap_or_default();
+                self.written.deleted(namespace, name, uid);
                 let message = format!("Deleted pod: {name}");
                 self.tell(EventKind::Normal, "SuccessfulDelete", &message);
                 Ok(())

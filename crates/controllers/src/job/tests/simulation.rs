@@ -22,7 +22,7 @@ use crate::{
         track::track,
         work::{TRACKING, Work, is_finished},
     },
-    writes::owner_of,
+    ownership::controlled_by,
 };
 
 /// The controller broke off in the middle.
@@ -170,7 +170,7 @@ impl Simulation {
     fn execute(&mut self, action: &Action) -> Result<(), Crash> {
         match action {
             Action::Adopt(pod) => {
-                let owner = owner_of(&self.job);
+                let owner = controlled_by(&self.job);
                 if let Some(pod) = self.change(pod) {
                     pod.owner_references_mut().push(owner);
                     pod.finalizers_mut().push(TRACKING.to_owned());
