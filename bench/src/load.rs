@@ -43,6 +43,22 @@ pub(crate) async fn measure(api: &Api, weigh: impl Fn() -> Result<Option<u64>>) 
 }
 
 async fn all(api: &Api, weight: impl Fn(&str) -> Result<()>) -> Result<()> {
+    let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+    let took = creates(api, WRITERS, PODS, &pods, pod).await?;
+    figures::print_rate("creates of pods, 64 clients", PODS, took);
+    weight("10,000 pods")?;
+    let mut connection = api.connect().await?;
+    let (mut times, mut size) = (Vec::new(), 0);
+    for _ in 0..LISTS {
+        let started = Instant::now();
+        size = connection
+            .exchange(Method::GET, &pods, Bytes::new())
+            .await?;
+        times.push(started.elapsed());
+    }
+    figures::print_times("LIST of 10,000 pods", &mut times);
+    figures::print_size("which is", u64::try_from(size)?);
+    weight("after the lists")?;
     let maps = format!("/api/v1/namespaces/{NAMESPACE}/configmaps");
     let took = creates(api, 1, WRITES_ALONE, &maps, |n| {
         config_map(&format!("alone-{n}"))
@@ -71,23 +87,7 @@ async fn all(api: &Api, weight: impl Fn(&str) -> Result<()>) -> Result<()> {
     .await?;
     figures::print_rate("GET of 1 KiB, 16 clients", READS, took);
     watches(api, &maps).await?;
-    weight("33,000 config maps")?;
-    let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
-    let took = creates(api, WRITERS, PODS, &pods, pod).await?;
-    figures::print_rate("creates of pods, 64 clients", PODS, took);
-    weight("and 10,000 pods")?;
-    let mut connection = api.connect().await?;
-    let (mut times, mut size) = (Vec::new(), 0);
-    for _ in 0..LISTS {
-        let started = Instant::now();
-        size = connection
-            .exchange(Method::GET, &pods, Bytes::new())
-            .await?;
-        times.push(started.elapsed());
-    }
-    figures::print_times("LIST of 10,000 pods", &mut times);
-    figures::print_size("which is", u64::try_from(size)?);
-    weight("after the lists")
+    weight("and 33,000 config maps")
 }
 
 /// Shares `count` runs among `clients`, each with a connection of its own, and tells how long all of them took.

@@ -63,11 +63,9 @@ impl Kind {
         stored: Vec<Arc<Object>>,
     ) -> Result<Vec<Arc<Object>>, Status> {
         let convert = |object: &Arc<Object>, value: &Value| {
-            Arc::new(Object {
-                header: Arc::new(Header::of(self.resource, value)),
-                revision: object.revision,
-                bytes: self.written(value, object.revision),
-            })
+            let header = Arc::new(Header::of(self.resource, value));
+            let bytes = self.written(value, object.revision);
+            Arc::new(Object::new(header, object.revision, bytes))
         };
         match &self.conversion {
             None => Ok(stored),
@@ -133,11 +131,7 @@ impl Kind {
             return Ok(bytes);
         }
         let header = Arc::new(Header::parse(self.stored().resource, "", "", &bytes));
-        let stored = Object {
-            header,
-            revision,
-            bytes,
-        };
+        let stored = Object::new(header, revision, bytes);
         Ok(self.form(core, Arc::new(stored)).await?.bytes.clone())
     }
 

@@ -514,20 +514,16 @@ fn reform(
     };
     let version = resource.api_version();
     if hooked && value["apiVersion"] != version.as_str() {
-        return Arc::new(Object {
-            header: Arc::new(Header::of(resource, &value)),
-            revision: object.revision,
-            bytes: object.bytes.clone(),
-        });
+        let header = Arc::new(Header::of(resource, &value));
+        let bytes = object.bytes.clone();
+        return Arc::new(Object::new(header, object.revision, bytes));
     }
     value["apiVersion"] = version.into();
     prune(schema, &mut value);
     resource.strategy.default(&mut value);
-    Arc::new(Object {
-        header: Arc::new(Header::of(resource, &value)),
-        revision: object.revision,
-        bytes: layout.payload(&value).at(Revision(object.revision)),
-    })
+    let header = Arc::new(Header::of(resource, &value));
+    let bytes = layout.payload(&value).at(Revision(object.revision));
+    Arc::new(Object::new(header, object.revision, bytes))
 }
 
 #[cfg(test)]

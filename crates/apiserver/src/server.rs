@@ -33,7 +33,7 @@ use crate::definitions;
 use crate::encryption::{EncryptionError, EncryptionKeys};
 use crate::http::body::ResponseBody;
 use crate::http::{answer, body, media};
-use crate::kind::{Kinds, NoSchema, split_key};
+use crate::kind::{Kind, Kinds, NoSchema, split_key};
 use crate::metrics::{self, InFlight, Metrics};
 use crate::node_proxy::NodeClientTls;
 use crate::quota::{self, Quotas};
@@ -153,14 +153,16 @@ impl ApiServer {
         let (keys, counted) = (config.encryption.clone(), quotas.clone());
         let hooks = Arc::new(Hooks::default());
         let configured = hooks.clone();
+        let runtime = tokio::runtime::Handle::current();
         config.store.observe(Box::new(move |events| {
             let opened = keys.open_events(&observed, events);
             let events = opened.as_deref().unwrap_or(events);
             roles.observe(events);
-            cache::observe(&observed, &time, events, |kind, before, now, deleted| {
+            let note = |kind: &Kind, before: Option<&Header>, now: &Header, deleted: bool| {
                 counted.observe(kind, before, now, deleted);
                 configured.observe(kind);
-            });
+            };
+            cache::observe(&observed, &time, &runtime, events, note);
         }));
         let core = Arc::new(Core {
             kinds,
@@ -255,11 +257,8 @@ fn load(
             quotas.load(namespace);
         }
         let header = Arc::new(Header::parse(kind.resource, namespace, name, &bytes));
-        kind.cache.load(Arc::new(Object {
-            header,
-            revision: revision.0,
-            bytes,
-        }));
+        let object = Object::new(header, revision.0, bytes);
+        kind.cache.load(Arc::new(object));
     })?;
     if let Some(error) = sealed {
         return Err(error);
@@ -276,11 +275,8 @@ fn load(
             tracing::warn!(%key, "the store holds an object of a kind that is not served");
             continue;
         };
-        let stored = Arc::new(Object {
-            header: Arc::new(Header::parse(kind.resource, namespace, name, &bytes)),
-            revision: revision.0,
-            bytes,
-        });
+        let header = Header::parse(kind.resource, namespace, name, &bytes);
+        let stored = Arc::new(Object::new(Arc::new(header), revision.0, bytes));
         kind.cache.load(definitions::reformed(&stored, &kind));
     }
     clock.start(revision.0);

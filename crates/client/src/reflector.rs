@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::{AsyncBufRead, AsyncBufReadExt};
 use kube::{
-    Client,
+    Client, ResourceExt,
     api::{ListParams, Request, WatchParams},
 };
 use serde::Deserialize;
@@ -209,20 +209,21 @@ impl<K: Object> Reflector<K> {
                 serde_json::from_str(event.object.get()).map_err(Interruption::Malformed)?;
             return Err(status.into());
         }
-        let meta: Versioned =
-            serde_json::from_str(event.object.get()).map_err(Interruption::Malformed)?;
-        let revision = revision(meta.metadata.resource_version)?;
-        match (event.kind, self.informer.clone()) {
-            ("BOOKMARK", informer) => informer.advance(revision),
-            ("DELETED", informer) => match self.decode(event.object) {
-                Some(last) => informer.delete(last, revision),
-                None => informer.advance(revision),
-            },
-            (_, informer) => match self.decode(event.object) {
-                Some(object) => informer.apply(object, revision),
-                None => informer.advance(revision),
-            },
+        if event.kind != "BOOKMARK"
+            && let Some(object) = self.decode(event.object)
+        {
+            let revision = revision(object.resource_version())?;
+            if event.kind == "DELETED" {
+                self.informer.delete(object, revision);
+            } else {
+                self.informer.apply(object, revision);
+            }
+            return Ok(revision);
         }
+        let bare: Versioned =
+            serde_json::from_str(event.object.get()).map_err(Interruption::Malformed)?;
+        let revision = revision(bare.metadata.resource_version)?;
+        self.informer.advance(revision);
         Ok(revision)
     }
 

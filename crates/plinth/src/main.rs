@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod image;
 mod kubeconfig;
+mod memory;
 mod pki;
 mod reset;
 mod server;

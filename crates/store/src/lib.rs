@@ -4,8 +4,9 @@
 //! carries its own revision and can be sent to a reader as it lies on disk. A write is acknowledged, and shown to
 //! the observers, only after it would survive `kill -9` and a power cut.
 //!
-//! One thread owns writing. It takes all writes that wait, appends them in one SQLite transaction with one fsync
-//! (group commit), tells the observers, then answers the writers: who has been answered finds the write in every
+//! One writes at a time. A write that finds nobody writing is committed at once by its own caller. Those that come
+//! meanwhile wait for a thread that appends all of them in one SQLite transaction with one sync (group commit). Either
+//! way the observers are told before the writers are answered: who has been answered finds the write in every
 //! observer's view.
 //!
 //! The engine is one append-only table in SQLite (WAL, `synchronous=FULL`). A row is dead once a later row has its

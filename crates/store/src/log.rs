@@ -26,6 +26,8 @@ pub(crate) struct Log {
     /// from the front never brings a key back to life.
     dead: VecDeque<Revision>,
     last: Revision,
+    /// Why nothing can be written any more, once the device has failed.
+    pub(crate) broken: Option<String>,
     _lock: DirLock,
 }
 
@@ -80,6 +82,7 @@ impl Log {
             index: HashMap::new(),
             dead: VecDeque::new(),
             last: Revision(0),
+            broken: None,
             _lock: lock,
         };
         log.learn().map_err(database("read the database's keys"))?;

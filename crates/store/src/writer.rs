@@ -1,4 +1,5 @@
-//! The one thread that writes: it gathers waiting writes into batches, commits, tells the observers, then answers.
+//! Writing: who comes alone commits at once where it stands; who comes while somebody writes waits for the one thread
+//! that gathers waiting writes into batches. Both commit, tell the observers, then answer.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -28,7 +29,6 @@ type Reply = oneshot::Sender<Result<Event, CommitError>>;
 
 /// Runs until it is told to close or nobody can ask anything any more.
 pub(crate) fn run(shared: &Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
-    let mut broken = None;
     let mut closer = None;
     while closer.is_none() {
         let Some(first) = commands.blocking_recv() else {
@@ -55,7 +55,7 @@ pub(crate) fn run(shared: &Arc<Shared>, mut commands: mpsc::Receiver<Command>) {
             };
         }
         if !batch.is_empty() {
-            commit(shared, batch, &mut broken);
+            commit_batch(shared, batch);
         }
     }
     let log = shared
@@ -80,21 +80,11 @@ fn size(write: &Write) -> usize {
 }
 
 /// Commits a batch and answers everybody in it.
-fn commit(shared: &Shared, batch: Vec<(Write, Reply)>, broken: &mut Option<String>) {
+fn commit_batch(shared: &Shared, batch: Vec<(Write, Reply)>) {
     let (writes, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
     let outcomes = {
         let mut guard = shared.log.lock().unwrap_or_else(PoisonError::into_inner);
-        match guard.as_mut() {
-            Some(log) => attempt(shared, log, &writes, broken),
-            None => writes
-                .iter()
-                .map(|write| {
-                    Err(CommitError::Closed {
-                        key: write.key.clone(),
-                    })
-                })
-                .collect(),
-        }
+        commit(shared, &mut guard, &writes)
     };
     for (reply, outcome) in replies.into_iter().zip(outcomes) {
         // A writer that no longer waits has chosen not to know.
@@ -102,13 +92,25 @@ fn commit(shared: &Shared, batch: Vec<(Write, Reply)>, broken: &mut Option<Strin
     }
 }
 
-/// Tries the writes together; when they do not fit on the disk together, each for itself.
-fn attempt(
+/// Commits writes and tells the observers; an outcome for each.
+pub(crate) fn commit(
     shared: &Shared,
-    log: &mut Log,
+    log: &mut Option<Log>,
     writes: &[Write],
-    broken: &mut Option<String>,
 ) -> Vec<Result<Event, CommitError>> {
+    if let Some(log) = log {
+        return attempt(shared, log, writes);
+    }
+    let closed = |write: &Write| {
+        Err(CommitError::Closed {
+            key: write.key.clone(),
+        })
+    };
+    writes.iter().map(closed).collect()
+}
+
+/// Tries the writes together; when they do not fit on the disk together, each for itself.
+fn attempt(shared: &Shared, log: &mut Log, writes: &[Write]) -> Vec<Result<Event, CommitError>> {
     let failed = |reason: &str| {
         let fail = |write: &Write| {
             Err(CommitError::Failed {
@@ -118,7 +120,7 @@ fn attempt(
         };
         writes.iter().map(fail).collect()
     };
-    if let Some(reason) = broken {
+    if let Some(reason) = &log.broken {
         return failed(reason);
     }
     let outcomes = decide(log, writes);
@@ -139,7 +141,7 @@ fn attempt(
         }
         Err(AppendError::Full) if writes.len() > 1 => writes
             .iter()
-            .flat_map(|write| attempt(shared, log, std::slice::from_ref(write), broken))
+            .flat_map(|write| attempt(shared, log, std::slice::from_ref(write)))
             .collect(),
         Err(AppendError::Full) => writes
             .iter()
@@ -151,7 +153,7 @@ fn attempt(
             .collect(),
         Err(AppendError::Failed(reason)) => {
             tracing::error!(%reason, "the store's device failed; writes are refused until the store is opened again");
-            failed(broken.insert(reason))
+            failed(log.broken.insert(reason))
         }
     }
 }

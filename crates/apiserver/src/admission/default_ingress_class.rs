@@ -21,15 +21,15 @@ pub(super) fn admit(core: &Core, ingress: &mut Value) -> Result<(), Status> {
     {
         return Ok(());
     }
-    let classes = objects_of(core, "networking.k8s.io", "ingressclasses")?;
-    let default = classes
-        .iter()
-        .filter(|class| class["metadata"]["annotations"][DEFAULT] == "true")
-        .map(|class| {
+    let mut default: Option<(Reverse<String>, String)> = None;
+    for class in objects_of(core, "networking.k8s.io", "ingressclasses") {
+        let class = class.parsed()?;
+        if class["metadata"]["annotations"][DEFAULT] == "true" {
             let created = meta_text(class, "creationTimestamp").to_owned();
-            (Reverse(created), meta_text(class, "name").to_owned())
-        })
-        .min();
+            let this = (Reverse(created), meta_text(class, "name").to_owned());
+            default = Some(default.map_or(this.clone(), |other| other.min(this)));
+        }
+    }
     if let Some((_, name)) = default {
         ingress["spec"]["ingressClassName"] = name.into();
     }

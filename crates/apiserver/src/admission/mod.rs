@@ -17,6 +17,8 @@ mod runtime_class;
 mod service_account;
 mod storage_protection;
 
+use std::sync::Arc;
+
 use plinth_api::Status;
 use serde_json::Value;
 
@@ -24,6 +26,7 @@ pub(crate) use dynamic::{Hooks, Notes, Options, Request, check_types};
 
 use crate::authentication::UserInfo;
 use crate::authorization::escalation;
+use crate::cache::Object;
 use crate::kind::Kind;
 use crate::server::Core;
 use crate::write::Writer;
@@ -158,13 +161,10 @@ pub(crate) fn objects_in(core: &Core, plural: &str, namespace: &str) -> Result<V
 }
 
 /// All objects of a cluster-wide kind.
-fn objects_of(core: &Core, group: &str, plural: &str) -> Result<Vec<Value>, Status> {
+fn objects_of(core: &Core, group: &str, plural: &str) -> Vec<Arc<Object>> {
     let Some(kind) = core.kinds.find(group, "v1", plural) else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let snapshot = kind.cache.snapshot(&core.clock);
-    let objects = snapshot.tree.iter(None, None);
-    objects
-        .map(|object| serde_json::from_slice(&object.bytes).map_err(Status::internal))
-        .collect()
+    snapshot.tree.iter(None, None).cloned().collect()
 }

@@ -21,11 +21,7 @@ pub(super) fn admit(core: &Core, kind: &Kind, object: &Value) -> Result<(), Stat
     };
     let namespace = meta_text(object, "namespace");
     let found = live(&namespaces, "", namespace)?;
-    // The header does not say it, so the bytes are looked at; they begin with the metadata and are short.
-    let found: Value = serde_json::from_slice(&found.bytes).unwrap_or_default();
-    if found["metadata"]["deletionTimestamp"].is_string()
-        || found["status"]["phase"] == "Terminating"
-    {
+    if found.header.terminating || found.parsed()?["status"]["phase"] == "Terminating" {
         return Err(Status::namespace_terminating(
             kind.resource,
             meta_text(object, "name"),

@@ -106,18 +106,25 @@ fn class(core: &Core, name: &str) -> Result<Option<Class>, Status> {
     let Some(found) = classes.cache.get("", name) else {
         return Ok(None);
     };
-    let class = serde_json::from_slice(&found.bytes).map_err(Status::internal)?;
-    Ok(Some(read(&class)))
+    Ok(Some(read(found.parsed()?)))
 }
 
 /// Of several default classes the one with the smallest value.
 fn default_class(core: &Core) -> Result<Option<Class>, Status> {
-    let classes = objects_of(core, "scheduling.k8s.io", "priorityclasses")?;
-    Ok(classes
-        .iter()
-        .filter(|class| class["globalDefault"] == true)
-        .map(read)
-        .min_by_key(|class| class.value))
+    let mut default: Option<Class> = None;
+    for class in objects_of(core, "scheduling.k8s.io", "priorityclasses") {
+        let class = class.parsed()?;
+        if class["globalDefault"] == true {
+            let class = read(class);
+            if default
+                .as_ref()
+                .is_none_or(|other| class.value < other.value)
+            {
+                default = Some(class);
+            }
+        }
+    }
+    Ok(default)
 }
 
 fn read(class: &Value) -> Class {

@@ -34,11 +34,11 @@ pub(super) fn admit(core: &Core, kind: &Kind, pod: &mut Value) -> Result<(), Sta
         .kinds
         .core("serviceaccounts")
         .and_then(|accounts| accounts.cache.get(namespace, &name));
-    let account: Value = match account {
-        Some(account) => serde_json::from_slice(&account.bytes).map_err(Status::internal)?,
+    let account = match &account {
+        Some(account) => account.parsed()?,
         // Every namespace gets its `default` a moment after its own creation, as it is by default; a pod need not wait
         // for that. Its node waits before it asks for the token.
-        None if name == "default" => Value::Null,
+        None if name == "default" => &Value::Null,
         None => {
             let why = format!(
                 "error looking up service account {namespace}/{name}: serviceaccount {} not found",

@@ -262,11 +262,9 @@ mod tests {
         let kinds = Kinds::new().unwrap();
         let account = json!({"metadata": {"namespace": "ns", "name": "bot", "uid": "u"}});
         let kind = kinds.core("serviceaccounts").unwrap();
-        kind.cache.load(Arc::new(Object {
-            header: Arc::new(Header::of(kind.resource, &account)),
-            revision: 1,
-            bytes: account.to_string().into(),
-        }));
+        let header = Arc::new(Header::of(kind.resource, &account));
+        let object = Object::new(header, 1, account.to_string().into());
+        kind.cache.load(Arc::new(object));
         kinds
     }
 

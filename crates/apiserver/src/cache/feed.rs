@@ -19,6 +19,22 @@ pub(crate) struct Change {
     pub(crate) previous: Option<Arc<Object>>,
 }
 
+impl Change {
+    /// Bytes that would not be kept but for this change.
+    pub(super) fn held(&self) -> usize {
+        let replaced = self
+            .previous
+            .as_ref()
+            .map_or(0, |object| object.bytes.len());
+        replaced
+            + if self.deleted {
+                self.object.bytes.len()
+            } else {
+                0
+            }
+    }
+}
+
 /// What a watcher finds at its position.
 pub(crate) enum Batch {
     /// These changes come next.
@@ -79,7 +95,7 @@ impl KindCache {
     }
 
     /// Wakes its holder after every change.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.signal.subscribe()
     }
 }

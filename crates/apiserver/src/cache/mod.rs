@@ -3,6 +3,7 @@
 
 mod feed;
 mod object;
+mod pace;
 mod tree;
 
 use std::collections::VecDeque;
@@ -10,27 +11,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plinth_store::{Event, EventKind};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub(crate) use feed::{Batch, Change};
 pub(crate) use object::{Header, Object, Selection};
 pub(crate) use tree::Tree;
 
 use crate::kind::{Kind, Kinds, split_key};
+use pace::{Pace, Turn};
 
 /// Changes a kind remembers at most. A watcher further behind gets 410 and relists.
-const RING_LENGTH: usize = 4096;
-/// Bytes of remembered changes at which older ones go, so that big objects do not make the ring big ...
+const RING_LENGTH: usize = 8192;
+/// Bytes of states that only the ring holds at which older changes go, so that big objects do not make it big ...
 const RING_BYTES: usize = 1 << 20;
 /// ... but this many changes stay whatever their size.
-const RING_AT_LEAST: usize = 64;
+const RING_AT_LEAST: usize = 256;
 
 /// The live objects and recent changes of one kind.
 #[derive(Default)]
 pub(crate) struct KindCache {
     state: Mutex<State>,
     /// Tells watchers that there are new changes; the value is of no interest.
-    signal: watch::Sender<u64>,
+    signal: watch::Sender<()>,
+    pace: Pace,
 }
 
 #[derive(Default)]
@@ -52,6 +57,19 @@ struct State {
 pub(crate) struct Snapshot {
     pub(crate) tree: Tree,
     pub(crate) revision: u64,
+}
+
+impl Snapshot {
+    /// All that are selected, in order.
+    pub(crate) fn all(&self, selection: &Selection) -> VecDeque<Arc<Object>> {
+        let selected = |object: &&Arc<Object>| selection.matches(&object.header);
+        if let Some((namespace, name)) = selection.place() {
+            let only = self.tree.get(namespace, name).into_iter();
+            return only.filter(selected).cloned().collect();
+        }
+        let objects = self.tree.iter(selection.namespace.as_deref(), None);
+        objects.filter(selected).cloned().collect()
+    }
 }
 
 /// The history asked for is not in memory any more.
@@ -97,7 +115,7 @@ impl KindCache {
     /// Ends all watches, once they have seen every change: there will be no more.
     pub(crate) fn retire(&self) {
         self.lock().retired = true;
-        self.signal.send_modify(|_| {});
+        self.signal.send_modify(|()| {});
     }
 
     /// A cache with the same objects in another form and no history.
@@ -162,42 +180,54 @@ impl KindCache {
 
     /// Takes in a change; returns the state before it.
     fn apply(&self, revision: u64, kind: EventKind, object: Object) -> Option<Arc<Object>> {
-        let (position, before) = {
-            let mut state = self.lock();
-            let object = Arc::new(object);
-            let previous = state
-                .tree
-                .get(&object.header.namespace, &object.header.name)
-                .cloned();
-            match kind {
-                EventKind::Deleted => state
-                    .tree
-                    .remove(&object.header.namespace, &object.header.name),
-                EventKind::Created | EventKind::Updated => state.tree.insert(object.clone()),
-            }
-            let before = previous.clone();
-            state.last = revision;
-            state.ring_bytes += object.bytes.len();
-            state.ring.push_back(Arc::new(Change {
-                revision,
-                deleted: kind == EventKind::Deleted,
-                object,
-                previous,
-            }));
-            while state.ring.len() > RING_LENGTH
-                || (state.ring_bytes > RING_BYTES && state.ring.len() > RING_AT_LEAST)
-            {
-                let Some(gone) = state.ring.pop_front() else {
-                    break;
-                };
-                state.ring_bytes -= gone.object.bytes.len();
-                state.floor = gone.revision;
-                state.first += 1;
-            }
-            (state.first + state.ring.len() as u64, before)
+        let mut state = self.lock();
+        let object = Arc::new(object);
+        let (namespace, name) = (&object.header.namespace, &object.header.name);
+        let previous = state.tree.get(namespace, name).cloned();
+        let deleted = kind == EventKind::Deleted;
+        if deleted {
+            state.tree.remove(namespace, name);
+        } else {
+            state.tree.insert(object.clone());
+        }
+        state.last = revision;
+        let change = Change {
+            revision,
+            deleted,
+            object,
+            previous: previous.clone(),
         };
-        self.signal.send_replace(position);
-        before
+        state.ring_bytes += change.held();
+        state.ring.push_back(Arc::new(change));
+        while state.ring.len() > RING_LENGTH
+            || (state.ring_bytes > RING_BYTES && state.ring.len() > RING_AT_LEAST)
+        {
+            let Some(gone) = state.ring.pop_front() else {
+                break;
+            };
+            state.ring_bytes -= gone.held();
+            state.floor = gone.revision;
+            state.first += 1;
+        }
+        previous
+    }
+
+    /// Wakes the watchers, now or, when there are many and they were woken just before, a little later.
+    fn tell(self: &Arc<Self>, runtime: &Handle) {
+        match self.pace.ask(self.signal.receiver_count(), Instant::now()) {
+            Turn::Now => {
+                self.signal.send_replace(());
+            }
+            Turn::At(due) => {
+                let cache = self.clone();
+                runtime.spawn(async move {
+                    tokio::time::sleep_until(due).await;
+                    cache.pace.taken(Instant::now());
+                    cache.signal.send_replace(());
+                });
+            }
+            Turn::Arranged => {}
+        }
     }
 }
 
@@ -205,10 +235,12 @@ impl KindCache {
 pub(crate) fn observe(
     kinds: &Kinds,
     clock: &Clock,
+    runtime: &Handle,
     events: &[Event],
     mut note: impl FnMut(&Kind, Option<&Header>, &Header, bool),
 ) {
     let _steady = kinds.steady();
+    let mut changed: Vec<Arc<KindCache>> = Vec::new();
     for event in events {
         let Some((storage, namespace, name)) = split_key(&event.key) else {
             tracing::error!(key = %event.key, "the store holds a key that is none of ours");
@@ -225,18 +257,20 @@ pub(crate) fn observe(
         let header = attached.unwrap_or_else(|| {
             Arc::new(Header::parse(kind.resource, namespace, name, &event.value))
         });
-        let object = Object {
-            header,
-            revision: event.revision.0,
-            bytes: event.value.clone(),
-        };
+        let object = Object::new(header, event.revision.0, event.value.clone());
         let now = object.header.clone();
         let before = kind.cache.apply(event.revision.0, event.kind, object);
         let before = before.as_ref().map(|before| &*before.header);
         note(&kind, before, &now, event.kind == EventKind::Deleted);
+        if !changed.iter().any(|known| Arc::ptr_eq(known, &kind.cache)) {
+            changed.push(kind.cache.clone());
+        }
     }
     if let Some(newest) = events.last() {
         clock.0.store(newest.revision.0, Ordering::Release);
+    }
+    for cache in changed {
+        cache.tell(runtime);
     }
 }
 

@@ -1,9 +1,9 @@
 //! A live object: shared bytes, and the parsed header on which selectors run.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use plinth_api::{FieldSelector, Resource, Selector};
+use plinth_api::{FieldSelector, Resource, Selector, Status};
 use serde_json::Value;
 
 /// What lists and watches must know of an object without parsing it.
@@ -70,6 +70,28 @@ pub(crate) struct Object {
     pub(crate) revision: u64,
     /// The object as JSON, with its resourceVersion inside.
     pub(crate) bytes: Bytes,
+    parsed: OnceLock<Box<Value>>,
+}
+
+impl Object {
+    pub(crate) fn new(header: Arc<Header>, revision: u64, bytes: Bytes) -> Self {
+        Self {
+            header,
+            revision,
+            bytes,
+            parsed: OnceLock::new(),
+        }
+    }
+
+    /// The object, parsed once and kept parsed: for the few that nearly every write looks at, such as namespaces and
+    /// classes.
+    pub(crate) fn parsed(&self) -> Result<&Value, Status> {
+        if let Some(parsed) = self.parsed.get() {
+            return Ok(parsed);
+        }
+        let parsed = serde_json::from_slice(&self.bytes).map_err(Status::internal)?;
+        Ok(self.parsed.get_or_init(|| Box::new(parsed)))
+    }
 }
 
 /// Which objects a list or watch is about.
@@ -84,6 +106,12 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
+    /// The namespace and name of the only object that can be selected, if the selection says them.
+    pub(crate) fn place(&self) -> Option<(&str, &str)> {
+        let name = self.fields.exact("metadata.name")?;
+        Some((self.namespace.as_deref()?, name))
+    }
+
     /// Whether an object is selected.
     pub(crate) fn matches(&self, header: &Header) -> bool {
         self.namespace

@@ -7,11 +7,8 @@ use super::*;
 fn object(name: &str, revision: u64, color: &str) -> Object {
     let resource = find("", "v1", "configmaps").unwrap();
     let value = json!({"metadata": {"namespace": "ns", "name": name, "labels": {"color": color}}});
-    Object {
-        header: Arc::new(Header::of(resource, &value)),
-        revision,
-        bytes: Bytes::from(vec![b'x'; 100]),
-    }
+    let bytes = Bytes::from(vec![b'x'; 100]);
+    Object::new(Arc::new(Header::of(resource, &value)), revision, bytes)
 }
 
 fn names(snapshot: &Snapshot) -> Vec<(String, u64)> {

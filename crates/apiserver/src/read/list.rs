@@ -189,15 +189,8 @@ fn page(
     let namespace = selection.namespace.as_deref();
     let mut objects = Vec::new();
     let mut continuation = None;
-    let named = selection.fields.exact("metadata.name");
-    if let (Some(namespace), Some(name), None) = (namespace, named, after) {
-        objects.extend(
-            snapshot
-                .tree
-                .get(namespace, name)
-                .filter(|object| selection.matches(&object.header))
-                .cloned(),
-        );
+    if selection.place().is_some() && after.is_none() {
+        objects.extend(snapshot.all(selection));
     } else {
         for object in snapshot.tree.iter(namespace, after) {
             // Upstream looks no further than the page is long, so the next page may turn out empty.

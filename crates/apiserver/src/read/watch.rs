@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, stream};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
@@ -30,6 +30,8 @@ use crate::server::Core;
 
 /// Changes taken from the ring at a time.
 const CHUNK: usize = 64;
+/// Bytes that are sent in one piece.
+const GATHERED: usize = 32 << 10;
 /// How often an idle watcher is told how far history has come.
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// A watcher that is to end is told so this long before, as upstream does.
@@ -92,13 +94,7 @@ pub(crate) fn watch(
         )
     };
     let initial: VecDeque<Arc<Object>> = if initial && !ended {
-        let namespace = selection.namespace.as_deref();
-        snapshot
-            .tree
-            .iter(namespace, None)
-            .filter(|object| selection.matches(&object.header))
-            .cloned()
-            .collect()
+        snapshot.all(&selection)
     } else {
         VecDeque::new()
     };
@@ -158,7 +154,7 @@ struct Watcher {
     reached: u64,
     /// The client knows of this revision.
     told: u64,
-    signal: tokio::sync::watch::Receiver<u64>,
+    signal: tokio::sync::watch::Receiver<()>,
     bookmarks: bool,
     next_bookmark: Option<Instant>,
     deadline: Instant,
@@ -179,7 +175,7 @@ impl Watcher {
 
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(piece) = self.lines.pop_front() {
+            if let Some(piece) = gathered(&mut self.lines) {
                 return Some(piece);
             }
             if self.ended {
@@ -387,6 +383,21 @@ impl Writer {
             "{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n"
         )));
     }
+}
+
+/// The next bytes to send: small pieces are copied into one, for each costs the connection more than its copy does.
+fn gathered(lines: &mut VecDeque<Bytes>) -> Option<Bytes> {
+    let first = lines.pop_front()?;
+    if first.len() >= GATHERED || lines.is_empty() {
+        return Some(first);
+    }
+    let waiting = lines.iter().map(Bytes::len).sum::<usize>();
+    let mut whole = BytesMut::with_capacity(GATHERED.min(first.len() + waiting));
+    whole.extend_from_slice(&first);
+    while let Some(piece) = lines.pop_front_if(|piece| whole.len() + piece.len() <= GATHERED) {
+        whole.extend_from_slice(&piece);
+    }
+    Some(whole.freeze())
 }
 
 fn prefix(event: &'static str) -> Bytes {

@@ -4,10 +4,12 @@
 mod checks;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use plinth_api::{FieldError, Path, Status};
 use serde_json::Value;
 
+use crate::cache::Object;
 use crate::kind::Kind;
 use crate::server::Core;
 use crate::write::meta_text;
@@ -83,11 +85,12 @@ pub(super) fn review(
     if template.is_none() || old.is_some_and(|old| old.pointer(pointer) == template) {
         return Ok(Vec::new());
     }
-    let Some(namespace) = namespace_of(core, object)? else {
+    let Some(namespace) = namespace_of(core, object) else {
         return Ok(Vec::new());
     };
+    let namespace = namespace.parsed()?;
     let pod = template.unwrap_or(&Value::Null);
-    Ok(warning(&Demand::of(&namespace, "warn"), pod)
+    Ok(warning(&Demand::of(namespace, "warn"), pod)
         .into_iter()
         .collect())
 }
@@ -101,10 +104,11 @@ fn review_pod(
     if old.is_some_and(|old| !changes_what_runs(pod, old)) {
         return Ok(Vec::new());
     }
-    let Some(namespace) = namespace_of(core, pod)? else {
+    let Some(namespace) = namespace_of(core, pod) else {
         return Ok(Vec::new());
     };
-    let enforced = Demand::of(&namespace, "enforce");
+    let namespace = namespace.parsed()?;
+    let enforced = Demand::of(namespace, "enforce");
     let found = violations(enforced.level, pod);
     if !found.is_empty() {
         let why = format!(
@@ -118,7 +122,7 @@ fn review_pod(
             &why,
         ));
     }
-    Ok(warning(&Demand::of(&namespace, "warn"), pod)
+    Ok(warning(&Demand::of(namespace, "warn"), pod)
         .into_iter()
         .collect())
 }
@@ -159,13 +163,9 @@ fn detailed(found: &[Violation]) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-fn namespace_of(core: &Core, object: &Value) -> Result<Option<Value>, Status> {
-    let namespaces = core.kinds.core("namespaces");
-    let name = meta_text(object, "namespace");
-    let found = namespaces.and_then(|namespaces| namespaces.cache.get("", name));
-    found
-        .map(|found| serde_json::from_slice(&found.bytes).map_err(Status::internal))
-        .transpose()
+fn namespace_of(core: &Core, object: &Value) -> Option<Arc<Object>> {
+    let namespaces = core.kinds.core("namespaces")?;
+    namespaces.cache.get("", meta_text(object, "namespace"))
 }
 
 /// Labels must be levels and versions; pods that break a stricter one are told of.
