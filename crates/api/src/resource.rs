@@ -394,6 +394,13 @@ impl Resource {
         }
     }
 
+    /// The group in whose form objects are stored: what goes wrong there is told in its name.
+    pub fn stored_group(&self) -> &'static str {
+        self.strategy
+            .conversion()
+            .map_or(self.group, |conversion| conversion.stored.0)
+    }
+
     /// Whether objects live in namespaces.
     pub fn namespaced(&self) -> bool {
         self.scope == Scope::Namespaced

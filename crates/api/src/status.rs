@@ -69,14 +69,16 @@ impl std::error::Error for Status {}
 fn about(resource: &Resource, name: &str) -> Details {
     Details {
         name: name.to_owned(),
-        group: resource.group.to_owned(),
+        group: resource.stored_group().to_owned(),
         kind: resource.plural.to_owned(),
         ..Details::default()
     }
 }
 
 fn quoted(resource: &Resource, name: &str) -> String {
-    format!("{} {}", resource.group_resource(), Value::from(name))
+    let group = resource.stored_group();
+    let dot = if group.is_empty() { "" } else { "." };
+    format!("{}{dot}{group} {}", resource.plural, Value::from(name))
 }
 
 impl Status {
@@ -238,7 +240,7 @@ impl Status {
 
     /// 422: validation found faults.
     pub fn invalid(resource: &Resource, name: &str, errors: &[FieldError]) -> Self {
-        Self::invalid_kind(resource.group, resource.kind, name, errors)
+        Self::invalid_kind(resource.stored_group(), resource.kind, name, errors)
     }
 
     /// 422 about a kind that is no resource, such as `CreateOptions.meta.k8s.io`.

@@ -15,6 +15,7 @@ mod coordination;
 mod core;
 mod difference;
 mod discovery;
+mod events;
 mod flowcontrol;
 mod networking;
 mod node;
@@ -95,6 +96,7 @@ pub(crate) fn all() -> Vec<Resource> {
         coordination::lease::resource(),
         node::runtimeclass::resource(),
         discovery::endpointslice::resource(),
+        events::resource(),
         flowcontrol::flowschema::resource(),
         flowcontrol::prioritylevelconfiguration::resource(),
         resource::deviceclass::resource(),

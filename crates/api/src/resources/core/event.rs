@@ -5,9 +5,10 @@ use serde_json::Value;
 
 use crate::field::{FieldError, Path};
 use crate::resource::{ALL_VERBS, Column, Resource, Scope, Strategy};
+use crate::resources::checks::each;
 use crate::resources::columns::{cell, wide};
 use crate::resources::object::{ensure, fill, given, int, text};
-use crate::{meta, table};
+use crate::{meta, names, table};
 
 /// The kind's description.
 pub(crate) fn resource() -> Resource {
@@ -28,7 +29,8 @@ pub(crate) fn resource() -> Resource {
     }
 }
 
-struct Rules;
+/// The rules of events, which their newer form shares.
+pub(in crate::resources) struct Rules;
 
 impl Strategy for Rules {
     fn default(&self, object: &mut Value) {
@@ -43,25 +45,30 @@ impl Strategy for Rules {
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
         let (namespace, involved) = (
             meta::namespace(object),
             text(&object["involvedObject"], "namespace"),
         );
+        let dated = given(object, "eventTime");
         // Events of cluster-wide objects live in these namespaces.
-        let fits = if involved.is_empty() {
-            ["default", "kube-system"].contains(&namespace)
-        } else {
-            involved == namespace
+        let fits = match (involved, dated) {
+            ("", false) => namespace == "default",
+            ("", true) => ["default", "kube-system"].contains(&namespace),
+            (_, false) => involved == namespace,
+            (_, true) => true,
         };
-        if fits {
-            return Vec::new();
+        if !fits {
+            errors.push(FieldError::invalid(
+                &Path::new("involvedObject.namespace"),
+                involved,
+                "does not match event.namespace",
+            ));
         }
-        let at = Path::new("involvedObject.namespace");
-        vec![FieldError::invalid(
-            &at,
-            involved,
-            "does not match event.namespace",
-        )]
+        if dated {
+            errors.extend(faults_of_dated(object));
+        }
+        errors
     }
 
     fn validate_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
@@ -135,6 +142,39 @@ impl Strategy for Rules {
     fn create_on_update(&self) -> bool {
         true
     }
+
+    fn name_rule(&self) -> names::Rule {
+        names::path_segment
+    }
+}
+
+/// Faults of an event that says when it happened: it must also say who reports it, what was done and why.
+fn faults_of_dated(object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let (reporter, at) = (
+        text(object, "reportingComponent"),
+        Path::new("reportingController"),
+    );
+    if reporter.is_empty() {
+        errors.push(FieldError::required(&at, ""));
+    }
+    errors.extend(each(names::qualified_name(reporter), &at, reporter));
+    for (field, must, most) in [
+        ("reportingInstance", true, 128),
+        ("action", true, 128),
+        ("reason", true, 128),
+        ("message", false, 1024),
+    ] {
+        let (value, at) = (text(object, field), Path::new(field));
+        if must && value.is_empty() {
+            errors.push(FieldError::required(&at, ""));
+        }
+        if value.len() > most {
+            let fault = format!("can have at most {most} characters");
+            errors.push(FieldError::invalid(&at, "", fault));
+        }
+    }
+    errors
 }
 
 /// `component, host` of whoever reported (K-8).
@@ -215,8 +255,32 @@ mod tests {
             [r#"involvedObject.namespace: Invalid value: "": does not match event.namespace"#]
         );
         assert!(event("default", json!({})).is_empty());
+        assert_eq!(event("kube-system", json!({})).len(), 1);
         assert!(event("a", json!({"namespace": "a"})).is_empty());
         assert_eq!(event("a", json!({"namespace": "b"})).len(), 1);
+    }
+
+    #[test]
+    fn an_event_with_a_time_says_who_reports_it() {
+        let mut event = json!({"metadata": {"namespace": "kube-system"}, "eventTime": "2024-01-02T00:00:00.000001Z",
+            "involvedObject": {}, "reportingComponent": "a b", "reason": "r".repeat(129)});
+        assert_eq!(
+            texts(&Rules.validate(&event))
+                .iter()
+                .map(|text| text.split(": ").next().unwrap())
+                .collect::<Vec<_>>(),
+            [
+                "reportingController",
+                "reportingInstance",
+                "action",
+                "reason"
+            ]
+        );
+        event["reportingComponent"] = "example.com/c".into();
+        event["reportingInstance"] = "c-1".into();
+        event["action"] = "Act".into();
+        event["reason"] = "Because".into();
+        assert!(Rules.validate(&event).is_empty());
     }
 
     #[test]
