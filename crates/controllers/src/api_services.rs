@@ -11,13 +11,13 @@ use k8s_openapi::{
         APIService, APIServiceCondition, APIServiceStatus,
     },
 };
-use kube::{Api, ResourceExt, api::PostParams};
+use kube::{Api, ResourceExt};
 use plinth_client::{Informer, WorkQueue, run_workers};
 use tokio::task::JoinSet;
 
 use crate::{
     Context,
-    writes::{revision, unless_outrun},
+    writes::{as_server, revision, unless_outrun},
 };
 
 const AVAILABLE: &str = "Available";
@@ -138,9 +138,7 @@ impl Controller {
         let mut next = (*api).clone();
         next.status = Some(status);
         let apis: Api<APIService> = Api::all(self.client.clone());
-        let written = apis
-            .replace_status(name, &PostParams::default(), &next)
-            .await;
+        let written = apis.replace_status(name, &as_server(), &next).await;
         if let Some(written) = unless_outrun(written)? {
             self.apis.seen(revision(&written)).await;
         }

@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::flowcontrol::v1::{
-        FlowSchema, FlowSchemaCondition, FlowSchemaStatus, PriorityLevelConfiguration,
-    },
+    api::flowcontrol::v1::{FlowSchema, FlowSchemaCondition, PriorityLevelConfiguration},
     apimachinery::pkg::apis::meta::v1::Time,
 };
-use kube::{Api, ResourceExt, api::PostParams};
+use kube::{Api, ResourceExt};
 use plinth_client::{Informer, WorkQueue, run_workers};
 use tokio::task::JoinSet;
 
 use crate::{
     Context,
-    writes::{revision, unless_outrun},
+    writes::{apply_condition, revision, unless_outrun},
 };
 
 const DANGLING: &str = "Dangling";
+/// The name under which upstream's queue keeper applies the condition.
+const MANAGER: &str = "api-priority-and-fairness-config-consumer-v1";
 
 struct Controller {
     client: kube::Client,
@@ -66,8 +66,8 @@ fn level_of(schema: &FlowSchema) -> &str {
     spec.map_or("", |spec| spec.priority_level_configuration.name.as_str())
 }
 
-/// The status the schema should have; `None` when it says so already.
-fn plan(schema: &FlowSchema, exists: bool, now: Timestamp) -> Option<FlowSchemaStatus> {
+/// The condition the schema should have; `None` when it has it already.
+fn plan(schema: &FlowSchema, exists: bool, now: Timestamp) -> Option<FlowSchemaCondition> {
     let level = level_of(schema);
     let (status, reason, what) = if exists {
         ("False", "Found", "it exists")
@@ -78,15 +78,14 @@ fn plan(schema: &FlowSchema, exists: bool, now: Timestamp) -> Option<FlowSchemaS
     let message = format!(
         "This FlowSchema references the PriorityLevelConfiguration object named {level:?} {glue} {what}"
     );
-    let mut conditions = schema
+    let conditions = schema
         .status
         .as_ref()
-        .and_then(|status| status.conditions.clone())
-        .unwrap_or_default();
-    let before = conditions
-        .iter()
-        .position(|condition| condition.type_.as_deref() == Some(DANGLING));
-    let said = before.map(|at| &conditions[at]);
+        .and_then(|status| status.conditions.as_ref());
+    let said = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition.type_.as_deref() == Some(DANGLING));
     if said.is_some_and(|said| {
         said.status.as_deref() == Some(status) && said.message.as_deref() == Some(&*message)
     }) {
@@ -95,19 +94,12 @@ fn plan(schema: &FlowSchema, exists: bool, now: Timestamp) -> Option<FlowSchemaS
     let since = said
         .filter(|said| said.status.as_deref() == Some(status))
         .and_then(|said| said.last_transition_time.clone());
-    let condition = FlowSchemaCondition {
+    Some(FlowSchemaCondition {
         type_: Some(DANGLING.to_owned()),
         status: Some(status.to_owned()),
         reason: Some(reason.to_owned()),
         message: Some(message),
         last_transition_time: since.or(Some(Time(now))),
-    };
-    match before {
-        Some(at) => conditions[at] = condition,
-        None => conditions.push(condition),
-    }
-    Some(FlowSchemaStatus {
-        conditions: Some(conditions),
     })
 }
 
@@ -117,15 +109,11 @@ impl Controller {
             return Ok(());
         };
         let exists = self.levels.get(None, level_of(&schema)).is_some();
-        let Some(status) = plan(&schema, exists, Timestamp::now()) else {
+        let Some(condition) = plan(&schema, exists, Timestamp::now()) else {
             return Ok(());
         };
-        let mut next = (*schema).clone();
-        next.status = Some(status);
         let schemas: Api<FlowSchema> = Api::all(self.client.clone());
-        let written = schemas
-            .replace_status(name, &PostParams::default(), &next)
-            .await;
+        let written = apply_condition(&schemas, name, MANAGER, &condition).await;
         if let Some(written) = unless_outrun(written)? {
             self.schemas.seen(revision(&written)).await;
         }
@@ -135,6 +123,8 @@ impl Controller {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::flowcontrol::v1::FlowSchemaStatus;
+
     use super::*;
     use crate::testing::object;
 
@@ -144,8 +134,7 @@ mod tests {
             "{metadata: {name: s}, spec: {priorityLevelConfiguration: {name: l}, matchingPrecedence: 9}}",
         );
         let now = Timestamp::UNIX_EPOCH;
-        let status = plan(&schema, false, now).expect("a status");
-        let condition = &status.conditions.as_ref().expect("conditions")[0];
+        let condition = plan(&schema, false, now).expect("a condition");
         assert_eq!(condition.status.as_deref(), Some("True"));
         assert_eq!(
             condition.message.as_deref(),
@@ -153,11 +142,11 @@ mod tests {
                 "This FlowSchema references the PriorityLevelConfiguration object named \"l\" but there is no such object"
             )
         );
-        schema.status = Some(status);
+        schema.status = Some(FlowSchemaStatus {
+            conditions: Some(vec![condition]),
+        });
         assert_eq!(plan(&schema, false, now), None, "said once");
-        let found = plan(&schema, true, now).expect("a status");
-        let condition = &found.conditions.as_ref().expect("conditions")[0];
-        assert_eq!(condition.reason.as_deref(), Some("Found"));
-        assert_eq!(found.conditions.map(|c| c.len()), Some(1));
+        let found = plan(&schema, true, now).expect("a condition");
+        assert_eq!(found.reason.as_deref(), Some("Found"));
     }
 }

@@ -1,10 +1,12 @@
 //! Writes with preconditions, and what their refusals mean to a controller. Knows no kind.
 
 use kube::{
-    Resource, ResourceExt,
-    api::{DeleteParams, Preconditions},
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
 };
 use plinth_client::ApiError;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
 
 /// Reads the answer to a write: `None` when somebody else was faster.
 ///
@@ -36,6 +38,33 @@ pub(crate) fn is_namespace_terminating(error: &kube::Error) -> bool {
     causes
         .into_iter()
         .any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+/// Writes as one that upstream's API server makes itself, and so under its name.
+pub(crate) fn as_server() -> PostParams {
+    PostParams {
+        field_manager: Some("kube-apiserver".to_owned()),
+        ..PostParams::default()
+    }
+}
+
+/// Says one condition of an object's status by applying it: it is the manager's, all others stay whose they are.
+pub(crate) async fn apply_condition<K>(
+    api: &Api<K>,
+    name: &str,
+    manager: &str,
+    condition: &impl Serialize,
+) -> Result<K, kube::Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let status = json!({
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()),
+        "metadata": {"name": name}, "status": {"conditions": [condition]},
+    });
+    let params = PatchParams::apply(manager).force();
+    api.patch_status(name, &params, &Patch::Apply(&status))
+        .await
 }
 
 /// The revision a written object carries; 0, which every informer has seen, when it carries none.

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 use super::Dialect;
 use super::descriptions::Descriptions;
 use super::values;
-use crate::schema::{FieldSchema, PatchStrategy, Topology, Type, TypeSchema};
+use crate::schema::{
+    FieldSchema, PatchStrategy, Topology, Type, TypeSchema, is_inline, is_printed,
+};
 
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const FIELDS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1";
@@ -139,7 +141,8 @@ fn custom(
     for field in schema.fields {
         if matches!(field.name, "apiVersion" | "kind" | "metadata") {
             let text = descriptions.of_field(of_every_object, field.name);
-            definition["properties"][field.name] = property(of_every_object, field, text, dialect);
+            definition["properties"][field.name] =
+                property(schema, of_every_object, field, text, dialect);
         }
     }
     if let Some(gvk) = schema.gvk {
@@ -196,7 +199,7 @@ fn object(schema: &TypeSchema, descriptions: &Descriptions, dialect: Dialect) ->
                 let text = description(field.name);
                 (
                     field.name.to_owned(),
-                    property(schema.name, field, text.as_deref(), dialect),
+                    property(schema, schema.name, field, text.as_deref(), dialect),
                 )
             })
             .collect();
@@ -221,7 +224,14 @@ fn object(schema: &TypeSchema, descriptions: &Descriptions, dialect: Dialect) ->
     definition
 }
 
-fn property(holder: &str, field: &FieldSchema, text: Option<&str>, dialect: Dialect) -> Value {
+/// A field of a type; `holder` is the name under which tables know the type.
+fn property(
+    of: &TypeSchema,
+    holder: &str,
+    field: &FieldSchema,
+    text: Option<&str>,
+    dialect: Dialect,
+) -> Value {
     let mut schema = ty(&field.ty, dialect);
     if let Some(name) = loose_definition(holder, field.name) {
         match field.ty {
@@ -244,7 +254,7 @@ fn property(holder: &str, field: &FieldSchema, text: Option<&str>, dialect: Dial
         schema = json!({"allOf": [schema]});
     }
     describe(&mut schema, text);
-    if let (Dialect::V3, Some(default)) = (dialect, default(field)) {
+    if let (Dialect::V3, Some(default)) = (dialect, default(of, field)) {
         schema["default"] = default;
     }
     match field.topology {
@@ -277,19 +287,61 @@ fn property(holder: &str, field: &FieldSchema, text: Option<&str>, dialect: Dial
     schema
 }
 
-/// What a field holds when nobody sets it: the zero of required scalars, which upstream always prints, and the empty
-/// object of metadata.
-fn default(field: &FieldSchema) -> Option<Value> {
+/// What a field holds when nobody sets it: what is declared, the empty object where upstream has a struct, and the zero
+/// of scalars that upstream always prints.
+fn default(of: &TypeSchema, field: &FieldSchema) -> Option<Value> {
+    if let Some((_, _, declared)) = DECLARED
+        .iter()
+        .find(|(holder, name, _)| *holder == of.short_name() && *name == field.name)
+    {
+        return Some(Value::from(*declared));
+    }
+    if is_inline(of, field) {
+        return Some(json!({}));
+    }
+    if !is_printed(of, field) {
+        return None;
+    }
     match field.ty {
-        Type::Object(schema) if matches!(schema.short_name(), "ObjectMeta" | "ListMeta") => {
-            Some(json!({}))
-        }
-        Type::Str if field.required => Some(json!("")),
-        Type::Int32 | Type::Int64 | Type::Float if field.required => Some(json!(0)),
-        Type::Bool if field.required => Some(json!(false)),
+        Type::Str => Some(json!("")),
+        Type::Int32 | Type::Int64 | Type::Float => Some(json!(0)),
+        Type::Bool => Some(json!(false)),
         _ => None,
     }
 }
+
+/// Defaults that upstream's types declare. Those of other fields are filled in by code and stand in prose alone.
+const DECLARED: &[(&str, &str, &str)] = &[
+    ("AzureDiskVolumeSource", "cachingMode", "ReadWrite"),
+    ("AzureDiskVolumeSource", "fsType", "ext4"),
+    ("AzureDiskVolumeSource", "kind", "Shared"),
+    ("ConfigMapEnvSource", "name", ""),
+    ("ConfigMapKeySelector", "name", ""),
+    ("ConfigMapProjection", "name", ""),
+    ("ConfigMapVolumeSource", "name", ""),
+    ("ContainerPort", "protocol", "TCP"),
+    ("ISCSIPersistentVolumeSource", "iscsiInterface", "default"),
+    ("ISCSIVolumeSource", "iscsiInterface", "default"),
+    ("LocalObjectReference", "name", ""),
+    ("RBDPersistentVolumeSource", "keyring", "/etc/ceph/keyring"),
+    ("RBDPersistentVolumeSource", "pool", "rbd"),
+    ("RBDPersistentVolumeSource", "user", "admin"),
+    ("RBDVolumeSource", "keyring", "/etc/ceph/keyring"),
+    ("RBDVolumeSource", "pool", "rbd"),
+    ("RBDVolumeSource", "user", "admin"),
+    ("ScaleIOPersistentVolumeSource", "fsType", "xfs"),
+    (
+        "ScaleIOPersistentVolumeSource",
+        "storageMode",
+        "ThinProvisioned",
+    ),
+    ("ScaleIOVolumeSource", "fsType", "xfs"),
+    ("ScaleIOVolumeSource", "storageMode", "ThinProvisioned"),
+    ("SecretEnvSource", "name", ""),
+    ("SecretKeySelector", "name", ""),
+    ("SecretProjection", "name", ""),
+    ("ServicePort", "protocol", "TCP"),
+];
 
 fn ty(ty: &Type, dialect: Dialect) -> Value {
     if let Some(name) = scalar_definition(ty) {

@@ -52,13 +52,22 @@ static PRINTED: &[(&str, &str)] = &[
 
 /// Type and field of structs, sorted.
 static STRUCTS: &[(&str, &str)] = &[
+    ("APIGroup", "preferredVersion"),
+    ("AllocationResult", "devices"),
+    ("Container", "resources"),
+    ("ContainerStatus", "lastState"),
+    ("ContainerStatus", "state"),
     ("CustomResourceDefinitionStatus", "acceptedNames"),
     ("DaemonSetSpec", "updateStrategy"),
     ("DeploymentSpec", "strategy"),
+    ("Endpoint", "conditions"),
+    ("EphemeralContainer", "resources"),
     ("Event", "deprecatedSource"),
     ("Event", "regarding"),
     ("Event", "source"),
+    ("IngressServiceBackend", "port"),
     ("IngressStatus", "loadBalancer"),
+    ("LimitedPriorityLevelConfiguration", "limitResponse"),
     ("NetworkPolicySpec", "podSelector"),
     ("NodeDaemonEndpoints", "kubeletEndpoint"),
     ("NodeStatus", "daemonEndpoints"),

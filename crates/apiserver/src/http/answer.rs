@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::body::ResponseBody;
 use super::media::{Accept, Syntax};
+use super::yaml;
 
 /// Complete answers of at least this size are compressed for clients that ask for it; as upstream.
 const WORTH_COMPRESSING: usize = 128 << 10;
@@ -45,15 +46,7 @@ pub(crate) fn value(code: StatusCode, accept: Accept, value: &Value) -> Response
         Syntax::Json if accept.pretty => pretty(value),
         // Writing a Value to memory cannot fail.
         Syntax::Json => serde_json::to_vec(value).unwrap_or_default(),
-        Syntax::Yaml => match serde_saphyr::to_string(value) {
-            Ok(text) => text.into_bytes(),
-            Err(error) => {
-                return status(
-                    &Status::internal(format!("cannot write YAML: {error}")),
-                    Syntax::Json,
-                );
-            }
-        },
+        Syntax::Yaml => yaml::to_string(value).into_bytes(),
     };
     with_body(
         code,

@@ -19,9 +19,12 @@ use tokio::task::JoinSet;
 
 use crate::{
     Context,
-    writes::{delete_only, revision, unless_outrun},
+    writes::{apply_condition, as_server, delete_only, revision, unless_outrun},
 };
 use plan::{AddressAction, RangeAction, addresses_of, plan_address, plan_range};
+
+/// The name under which upstream says how a range is.
+const MANAGER: &str = "service-cidr-controller";
 
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -103,7 +106,9 @@ impl Controller {
         let post = PostParams::default();
         let written = match plan_range(&range, &others, &addresses, Timestamp::now()) {
             None => return Ok(()),
-            Some(RangeAction::Say(next)) => ranges.replace_status(name, &post, &next).await,
+            Some(RangeAction::Say(condition)) => {
+                apply_condition(&ranges, name, MANAGER, &condition).await
+            }
             Some(RangeAction::Hold(next) | RangeAction::Free(next)) => {
                 ranges.replace(name, &post, &next).await
             }
@@ -124,7 +129,7 @@ impl Controller {
         match plan_address(address, owner.map(|owner| &**owner), record.as_deref()) {
             None => {}
             Some(AddressAction::Record(record)) => {
-                let made = addresses.create(&PostParams::default(), &record).await;
+                let made = addresses.create(&as_server(), &record).await;
                 if let Some(made) = unless_outrun(made)? {
                     self.addresses.seen(revision(&made)).await;
                 }

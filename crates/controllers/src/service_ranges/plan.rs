@@ -6,9 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::{
     api::{
         core::v1::Service,
-        networking::v1::{
-            IPAddress, IPAddressSpec, ParentReference, ServiceCIDR, ServiceCIDRStatus,
-        },
+        networking::v1::{IPAddress, IPAddressSpec, ParentReference, ServiceCIDR},
     },
     apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time},
 };
@@ -27,7 +25,7 @@ pub(super) enum RangeAction {
     /// Its finalizer.
     Hold(Box<ServiceCIDR>),
     /// To say how it is.
-    Say(Box<ServiceCIDR>),
+    Say(Box<Condition>),
     /// To go.
     Free(Box<ServiceCIDR>),
 }
@@ -77,7 +75,7 @@ fn say(
     reason: &str,
     message: &str,
     now: Timestamp,
-) -> Option<ServiceCIDR> {
+) -> Option<Condition> {
     let conditions = range
         .status
         .as_ref()
@@ -89,18 +87,14 @@ fn say(
     if said.is_some_and(|said| said.status == status && said.message == message) {
         return None;
     }
-    let mut next = range.clone();
-    next.status = Some(ServiceCIDRStatus {
-        conditions: Some(vec![Condition {
-            type_: "Ready".to_owned(),
-            status: status.to_owned(),
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            last_transition_time: Time(now),
-            observed_generation: None,
-        }]),
-    });
-    Some(next)
+    Some(Condition {
+        type_: "Ready".to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        last_transition_time: Time(now),
+        observed_generation: None,
+    })
 }
 
 fn contains(range: &ServiceCIDR, address: IpAddr) -> bool {
@@ -200,6 +194,8 @@ fn record_of(address: &str, owner: &Service) -> IPAddress {
 mod tests {
     use std::sync::Arc;
 
+    use k8s_openapi::api::networking::v1::ServiceCIDRStatus;
+
     use super::*;
     use crate::testing::object;
 
@@ -225,7 +221,11 @@ mod tests {
         let Some(RangeAction::Say(ready)) = plan_range(&held, &[], &[], now) else {
             panic!("not ready")
         };
-        assert_eq!(plan_range(&ready, &[], &[], now), None);
+        let mut said = *held;
+        said.status = Some(ServiceCIDRStatus {
+            conditions: Some(vec![*ready]),
+        });
+        assert_eq!(plan_range(&said, &[], &[], now), None);
     }
 
     #[test]
