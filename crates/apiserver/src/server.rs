@@ -386,7 +386,13 @@ impl Core {
         }
         let (user, _) = identity?;
         if peer.is_some() && !user.is_master() {
-            let decision = self.authorize(&asked.attributes(&user));
+            let mut decision = self.authorize(&asked.attributes(&user));
+            if decision.is_ok() && asked.joins_pod(&parts.headers) {
+                decision = self.authorize(&authorization::Attributes {
+                    verb: "create",
+                    ..asked.attributes(&user)
+                });
+            }
             if let Some(entry) = entry {
                 entry.decided(decision.is_ok());
             }

@@ -63,8 +63,9 @@ pub struct Context {
 /// What the composition tells the controllers.
 #[derive(Debug, Clone)]
 pub struct ControllersConfig {
-    /// Directory under which local-path volumes are made, an absolute path.
-    pub local_path_base: PathBuf,
+    /// Directory under which local-path volumes are made, an absolute path. Without it there are none of them, nor
+    /// their class.
+    pub local_path_base: Option<PathBuf>,
     /// The name of the node this process runs on.
     pub node_name: String,
     /// The cluster's certificate authority, published to every namespace as `kube-root-ca.crt`.

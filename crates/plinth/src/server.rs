@@ -21,6 +21,7 @@ use plinth_network::dns::DnsServer;
 use plinth_network::{Network, NetworkConfig};
 use plinth_runtime::{Runtime, RuntimeConfig};
 use plinth_store::{Options, Store};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -40,10 +41,21 @@ pub(crate) fn run(config: Config) -> Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow!("a TLS provider was installed already"))?;
+    raise_open_files()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(serve(config))
+}
+
+/// Lets this process open as many files as the host lets it: every client and every pod takes some.
+fn raise_open_files() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised).context("raising the limit of open files")
 }
 
 /// Opens the store, which keeps the data directory for this process.
@@ -149,7 +161,8 @@ async fn serve(config: Config) -> Result<()> {
     let controllers = Context {
         informers: manager.clone(),
         config: ControllersConfig {
-            local_path_base: config.local_path.clone(),
+            // Volumes on this host are of use to pods on this host alone.
+            local_path_base: config.agent.then(|| config.local_path.clone()),
             node_name: config.node_name.clone(),
             cluster_ca_pem: pki.ca.clone(),
             authority: Some(pki.signing_authority()?),

@@ -18,10 +18,7 @@ fn applied(manifest: &str) -> String {
 fn unknown_things(desk: &Desk) -> Result<()> {
     // The kinds that are known are applied all the same.
     desk.refused(
-        &format!(
-            "kubectl apply --validate=false -f {}",
-            fixture("two-and-a-stranger")
-        ),
+        &format!("kubectl apply -f {}", fixture("two-and-a-stranger")),
         &[
             "configmap/known created",
             "no matches for kind \"Potato\" in version \"v1\"",

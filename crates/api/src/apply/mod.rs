@@ -27,4 +27,4 @@ pub use configuration::{Configuration, ConfigurationText, read_configuration};
 pub use managers::keep_times;
 pub use scale::{managers_from_scale, managers_of_scale};
 pub use set::FieldSet;
-pub use track::{Author, track};
+pub use track::{Author, Translate, track, track_across};

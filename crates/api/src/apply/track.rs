@@ -1,5 +1,6 @@
 //! What creating and updating an object does to the managers of its fields: who changes a field has it.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::Value;
@@ -66,6 +67,9 @@ pub(super) fn manageable(mut fields: FieldSet) -> FieldSet {
     fields
 }
 
+/// An object in the form of an `apiVersion`, and that form's schema; `None` where its fields go by the same names.
+pub type Translate<'a> = &'a dyn Fn(&str, &Value) -> Option<(&'static TypeSchema, Value)>;
+
 /// Writes the managers of `new` into it, which the author made out of `live` or, without it, anew. `reset` are the
 /// fields that this endpoint cannot change.
 pub fn track(
@@ -74,6 +78,19 @@ pub fn track(
     author: &Author<'_>,
     live: Option<&Value>,
     new: &mut Value,
+) {
+    track_across(schema, reset, author, live, new, &|_, _| None);
+}
+
+/// The same for an object with several forms. Managers that came through another version have fields of that version:
+/// what they lose is found out there.
+pub fn track_across(
+    schema: &TypeSchema,
+    reset: &FieldSet,
+    author: &Author<'_>,
+    live: Option<&Value>,
+    new: &mut Value,
+    translate: Translate<'_>,
 ) {
     let mut managers = Managers::take(new, live, !author.subresource.is_empty());
     let changes = match live {
@@ -87,8 +104,15 @@ pub fn track(
     }
     .without(reset);
     if !changes.is_empty() {
-        managers.lose(&changes.set);
-        managers.lose(&changes.removed);
+        let elsewhere = changes_elsewhere(&managers, author, live, new, translate);
+        for entry in &mut managers.0 {
+            let changes = elsewhere.get(&entry.api_version).unwrap_or(&changes);
+            for fields in [&changes.set, &changes.removed] {
+                if entry.fields.intersects(fields) {
+                    entry.fields.subtract(fields);
+                }
+            }
+        }
         let fields = manageable(changes.set);
         if !fields.is_empty() {
             managers.gain(author.entry(Operation::Update, fields));
@@ -97,4 +121,28 @@ pub fn track(
         managers.cap();
     }
     managers.put(new);
+}
+
+/// What a write changes in the forms of the other versions that managers came through.
+fn changes_elsewhere(
+    managers: &Managers,
+    author: &Author<'_>,
+    live: Option<&Value>,
+    new: &Value,
+    translate: Translate<'_>,
+) -> BTreeMap<String, Changes> {
+    let mut elsewhere = BTreeMap::new();
+    let Some(live) = live else { return elsewhere };
+    for entry in &managers.0 {
+        let version = entry.api_version.as_str();
+        if version == author.api_version || elsewhere.contains_key(version) {
+            continue;
+        }
+        if let (Some((schema, live)), Some((_, new))) =
+            (translate(version, live), translate(version, new))
+        {
+            elsewhere.insert(version.to_owned(), Changes::between(schema, &live, &new));
+        }
+    }
+    elsewhere
 }

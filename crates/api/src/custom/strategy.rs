@@ -156,6 +156,10 @@ impl Strategy for Rules {
     }
 
     /// Unlike for built-in kinds, nothing but the status changes: not even labels.
+    fn reset_fields(&self, subresource: &str) -> &'static [&'static str] {
+        crate::resources::reset_beside_status(subresource)
+    }
+
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         let status = new.get("status").cloned().unwrap_or_default();
         let managed = new["metadata"].get("managedFields").cloned();

@@ -129,6 +129,28 @@ pub(crate) fn keep_all_but_status(new: &mut Value, old: &Value) {
     }
 }
 
+/// A status update of kinds that are stricter: it keeps the metadata, too.
+pub(crate) fn keep_all_but_status_alone(new: &mut Value, old: &Value) {
+    keep_all_but_status(new, old);
+    let Some(mut metadata) = old.get("metadata").cloned() else {
+        return;
+    };
+    for own in ["managedFields", "resourceVersion"] {
+        let value = new["metadata"].get(own).cloned().unwrap_or_default();
+        put(&mut metadata, own, value);
+    }
+    new["metadata"] = metadata;
+}
+
+/// What the endpoints of such a kind cannot change.
+pub(crate) fn reset_beside_status(subresource: &str) -> &'static [&'static str] {
+    match subresource {
+        "" => &["status"],
+        "status" => &["metadata", "spec"],
+        _ => &[],
+    }
+}
+
 /// Takes one field from the stored object.
 pub(crate) fn keep(new: &mut Value, old: &Value, field: &str) {
     put(new, field, old.get(field).cloned().unwrap_or_default());

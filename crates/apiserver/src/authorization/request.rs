@@ -1,7 +1,8 @@
 //! What a request asks to do, read from method, path and query alone, so that whoever may not ask learns nothing about
 //! what is served. Pure.
 
-use http::Method;
+use http::header::UPGRADE;
+use http::{HeaderMap, Method};
 use plinth_api::FieldSelector;
 
 use super::{Attributes, Selectors, Subject};
@@ -81,6 +82,18 @@ impl Request {
                 }
             }
         }
+    }
+
+    /// Whether a client reads its way into a pod: over a WebSocket, which begins as a GET. That takes the right to
+    /// create what is run there, as the other ways do.
+    pub(crate) fn joins_pod(&self, headers: &HeaderMap) -> bool {
+        let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok());
+        let pods = self.resource.as_ref().is_some_and(|of| {
+            of.group.is_empty()
+                && of.resource == "pods"
+                && matches!(of.subresource.as_str(), "exec" | "attach" | "portforward")
+        });
+        self.verb == "get" && pods && upgrade.is_some_and(|to| to.eq_ignore_ascii_case("websocket"))
     }
 
     /// The question whether somebody may do it.
@@ -167,6 +180,22 @@ fn selectors(query: &Query) -> Selectors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn websockets_into_pods_create_there() {
+        let joins = |path: &str, upgrade: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(UPGRADE, upgrade.parse().unwrap());
+            Request::of(&Method::GET, path, None).joins_pod(&headers)
+        };
+        for way in ["exec", "attach", "portforward"] {
+            let path = format!("/api/v1/namespaces/n/pods/p/{way}");
+            assert!(joins(&path, "WebSocket"), "{way}");
+            assert!(!joins(&path, "SPDY/3.1"), "{way}");
+        }
+        assert!(!joins("/api/v1/namespaces/n/pods/p/proxy", "websocket"));
+        assert!(!joins("/api/v1/namespaces/n/pods/p", "websocket"));
+    }
 
     #[test]
     fn requests_are_read_as_upstream_reads_them() {

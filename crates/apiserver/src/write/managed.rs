@@ -3,8 +3,8 @@
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use jiff::Timestamp;
-use plinth_api::Resource;
-use plinth_api::apply::{Author, FieldSet, track};
+use plinth_api::apply::{Author, FieldSet, track_across};
+use plinth_api::{Resource, TypeSchema, catalogue, schema_of};
 use serde_json::Value;
 
 use super::{Part, timestamp};
@@ -83,8 +83,44 @@ pub(crate) fn manage(
     new: &mut Value,
 ) {
     as_author(kind, part, manager, |author| {
-        track(kind.schema, kind.resets.at(part), &author, live, new);
+        track_across(
+            kind.schema,
+            kind.resets.at(part),
+            &author,
+            live,
+            new,
+            &|version, object| in_form_of(kind, version, object),
+        );
     });
+}
+
+/// An object of a built-in kind in the form of another version. Fields of custom kinds go by the same names in all.
+fn in_form_of(kind: &Kind, version: &str, object: &Value) -> Option<(&'static TypeSchema, Value)> {
+    let resource = kind.resource;
+    let conversion = resource.strategy.conversion();
+    let place = conversion.map_or(
+        (resource.group, resource.version, resource.plural),
+        |conversion| conversion.stored,
+    );
+    let to = catalogue().iter().find(|other| {
+        let stored = other
+            .strategy
+            .conversion()
+            .map_or((other.group, other.version, other.plural), |conversion| {
+                conversion.stored
+            });
+        stored == place && other.api_version() == version
+    })?;
+    let schema = schema_of(to.group, to.version, to.kind)?;
+    let stored = match conversion {
+        Some(conversion) => (conversion.to_stored)(object.clone()),
+        None => object.clone(),
+    };
+    let formed = match to.strategy.conversion() {
+        Some(conversion) => (conversion.from_stored)(stored),
+        None => stored,
+    };
+    Some((schema, formed))
 }
 
 /// The name of a client that gave none: its product, up to the first slash.
@@ -111,6 +147,8 @@ pub(crate) fn is_printable(letter: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -127,5 +165,35 @@ mod tests {
         assert_eq!(named("curl\tx"), "curlx");
         assert_eq!(named(&"x".repeat(200)).len(), MANAGER_MAX);
         assert_eq!(agent(&HeaderMap::new()), "");
+    }
+
+    #[test]
+    fn fields_are_lost_under_the_names_they_were_gained_by() {
+        let kinds = crate::kind::Kinds::new().unwrap();
+        let (older, newer) = (
+            kinds.core("events").unwrap(),
+            kinds.find("events.k8s.io", "v1", "events").unwrap(),
+        );
+        let mut event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"},
+            "note": "n", "type": "Normal"});
+        newer.resource.strategy.default(&mut event);
+        manage(&newer, Part::Main, "maker", None, &mut event);
+        let (_, live) = in_form_of(&newer, "v1", &event).unwrap();
+        let mut changed = live.clone();
+        changed["message"] = "m".into();
+        manage(&older, Part::Main, "changer", Some(&live), &mut changed);
+        let fields: Vec<_> = changed["metadata"]["managedFields"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| (entry["manager"].as_str().unwrap(), &entry["fieldsV1"]))
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                ("changer", &json!({"f:message": {}})),
+                ("maker", &json!({"f:type": {}}))
+            ]
+        );
     }
 }

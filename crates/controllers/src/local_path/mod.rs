@@ -71,13 +71,16 @@ struct Provisioner {
     nodes: Informer<Node>,
 }
 
-/// Starts the provisioner.
+/// Starts the provisioner where there is a place for its volumes.
 pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
+    let Some(base) = cx.config.local_path_base.clone() else {
+        return;
+    };
     let node_name = cx.config.node_name.clone();
     let provisioner = Arc::new(Provisioner {
         client: cx.client(),
         recorder: cx.recorder(&format!("{PROVISIONER}_{node_name}")),
-        base: Base::new(cx.config.local_path_base.clone()),
+        base: Base::new(base),
         node_name,
         claims: cx.informers.of(),
         volumes: cx.informers.of(),

@@ -160,7 +160,7 @@ fn controllers(server: &ApiServer, volumes: &Path) -> (Informers, AbortOnDropHan
     let context = Context {
         informers: informers.clone(),
         config: ControllersConfig {
-            local_path_base: volumes.to_owned(),
+            local_path_base: Some(volumes.to_owned()),
             node_name: NODE.to_owned(),
             cluster_ca_pem: "the authority".to_owned(),
             authority: None,

@@ -37,6 +37,14 @@ pub(crate) fn resource() -> Resource {
 struct Rules;
 
 impl Strategy for Rules {
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        crate::resources::keep_all_but_status_alone(new, old);
+    }
+
+    fn reset_fields(&self, subresource: &str) -> &'static [&'static str] {
+        crate::resources::reset_beside_status(subresource)
+    }
+
     fn default(&self, object: &mut Value) {
         if let Some(service) = inside(ensure(object, "spec"), "service") {
             fill(service, "port", 443);

@@ -82,6 +82,14 @@ impl Strategy for Rules {
         set_generation(new, old, i64::from(annotated || changed));
     }
 
+    fn reset_fields(&self, subresource: &str) -> &'static [&'static str] {
+        match subresource {
+            "" => &["status"],
+            "status" => &["spec", "metadata.labels"],
+            _ => &[],
+        }
+    }
+
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         keep_all_but_status(new, old);
         keep(ensure(new, "metadata"), &old["metadata"], "labels");

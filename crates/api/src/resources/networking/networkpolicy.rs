@@ -141,8 +141,9 @@ fn port(port: &Value, path: &Path) -> Vec<FieldError> {
             errors.extend(outside(number, &path.child("port")));
             if let Some(end) = end {
                 if end < number {
+                    // Upstream shows the port here.
                     let detail = "must be greater than or equal to `port`";
-                    errors.push(FieldError::invalid(&at, end, detail));
+                    errors.push(FieldError::invalid(&at, number, detail));
                 }
                 errors.extend(outside(end, &at));
             }
@@ -262,7 +263,7 @@ mod tests {
         assert_eq!(
             policy(fine.clone(), json!({"port": 5, "endPort": 2})),
             [
-                "spec.ingress[0].ports[0].endPort: Invalid value: 2: must be greater than or equal to `port`"
+                "spec.ingress[0].ports[0].endPort: Invalid value: 5: must be greater than or equal to `port`"
             ]
         );
         assert_eq!(

@@ -42,6 +42,14 @@ const RESERVED_MAX: usize = 256;
 const DETAIL_IMMUTABLE: &str = "field is immutable";
 
 impl Strategy for Rules {
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        crate::resources::keep_all_but_status_alone(new, old);
+    }
+
+    fn reset_fields(&self, subresource: &str) -> &'static [&'static str] {
+        crate::resources::reset_beside_status(subresource)
+    }
+
     fn default(&self, object: &mut Value) {
         devices::default_claim(ensure(object, "spec"));
         ensure(object, "status");

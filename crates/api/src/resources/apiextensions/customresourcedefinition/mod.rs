@@ -61,6 +61,14 @@ pub fn has_condition(definition: &Value, ty: &str) -> bool {
 struct Rules;
 
 impl Strategy for Rules {
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        crate::resources::keep_all_but_status_alone(new, old);
+    }
+
+    fn reset_fields(&self, subresource: &str) -> &'static [&'static str] {
+        crate::resources::reset_beside_status(subresource)
+    }
+
     fn default(&self, object: &mut Value) {
         let spec = ensure(object, "spec");
         let names = ensure(spec, "names");

@@ -186,7 +186,7 @@ pub(super) fn status_changes(new: &Value, old: &Value) -> Vec<FieldError> {
         let kind = text(condition, "type");
         let own = ["PodScheduled", "Ready", "Initialized", "ContainersReady"].contains(&kind);
         if !own {
-            let at = path.child("conditions").index(index).child("type");
+            let at = path.child("conditions").index(index).child("Type");
             errors.extend(each(names::qualified_name(kind), &at, kind));
         }
     }
