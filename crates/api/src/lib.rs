@@ -35,6 +35,7 @@ pub use resource::{
     find, find_kind,
 };
 pub use resources::apiextensions::customresourcedefinition;
+pub use resources::batch::schedule;
 pub use resources::{SYSTEM_PRIORITY_CLASSES, authorization, scale};
 pub use schema::{
     FieldSchema, Gvk, PatchStrategy, Topology, Type, TypeSchema, schema_of, semantically_equal,

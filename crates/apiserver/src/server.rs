@@ -202,6 +202,12 @@ impl ApiServer {
         }
     }
 
+    /// Puts what another part of this process counts on the page of `/metrics`: text in the format of Prometheus,
+    /// written whenever the page is asked for.
+    pub fn also_measure(&self, page: impl Fn() -> String + Send + Sync + 'static) {
+        self.core.metrics.also(Box::new(page));
+    }
+
     /// Whether the server takes requests: from the moment it exists until it is stopped.
     pub fn ready(&self) -> bool {
         !self.core.shutdown.is_cancelled()

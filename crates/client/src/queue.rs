@@ -4,14 +4,16 @@
 //! twice before anybody took it is handed out once. Nothing is ever handed to two workers at a time.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     hash::Hash,
     ops::Deref,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
+
+use crate::meter::{Look, Meter, QueueMeters, Standing};
 
 /// A key's first waiting time after a failure; it doubles with each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(5);
@@ -25,13 +27,15 @@ pub struct WorkQueue<Q> {
 struct Inner<Q> {
     state: Mutex<State<Q>>,
     changed: Notify,
+    meter: Arc<Meter>,
 }
 
 struct State<Q> {
     ready: VecDeque<Q>,
-    /// Keys in `ready`, and keys that were added while a worker holds them.
-    waiting: HashSet<Q>,
-    claimed: HashSet<Q>,
+    /// Keys in `ready`, and keys that were added while a worker holds them, since when.
+    waiting: HashMap<Q, Instant>,
+    /// Keys that a worker holds, since when.
+    claimed: HashMap<Q, Instant>,
     failures: HashMap<Q, u32>,
     timers: BTreeMap<(Instant, u64), Q>,
     timer_of: HashMap<Q, (Instant, u64)>,
@@ -59,21 +63,35 @@ impl<Q: Clone + Eq + Hash> WorkQueue<Q> {
             inner: Arc::new(Inner {
                 state: Mutex::new(State {
                     ready: VecDeque::new(),
-                    waiting: HashSet::new(),
-                    claimed: HashSet::new(),
+                    waiting: HashMap::new(),
+                    claimed: HashMap::new(),
                     failures: HashMap::new(),
                     timers: BTreeMap::new(),
                     timer_of: HashMap::new(),
                     timer_ids: 0,
                 }),
                 changed: Notify::new(),
+                meter: Arc::default(),
             }),
         }
     }
 
+    /// An empty queue that is measured under that name.
+    pub fn measured(name: &str, meters: &QueueMeters) -> Self
+    where
+        Q: Send + 'static,
+    {
+        let queue = Self::new();
+        let inner: Weak<Inner<Q>> = Arc::downgrade(&queue.inner);
+        meters.add(name, inner, Arc::clone(&queue.inner.meter));
+        queue
+    }
+
     /// Asks for work on a key, now.
     pub fn add(&self, key: Q) {
-        self.state().enqueue(key);
+        if self.state().enqueue(key) {
+            self.inner.meter.added();
+        }
         self.inner.changed.notify_one();
     }
 
@@ -89,6 +107,7 @@ impl<Q: Clone + Eq + Hash> WorkQueue<Q> {
     /// Asks for work on a key that failed: 5 ms later, doubled with each failure in a row, at most
     /// 1000 s.
     pub fn retry(&self, key: Q) {
+        self.inner.meter.retried();
         let delay = {
             let mut state = self.state();
             let failures = state.failures.entry(key.clone()).or_insert(0);
@@ -112,8 +131,12 @@ impl<Q: Clone + Eq + Hash> WorkQueue<Q> {
             let changed = self.inner.changed.notified();
             let wake = {
                 let mut state = self.state();
-                state.fire_timers(Instant::now());
-                if let Some(key) = state.claim() {
+                let now = Instant::now();
+                for _ in 0..state.fire_timers(now) {
+                    self.inner.meter.added();
+                }
+                if let Some((key, since)) = state.claim(now) {
+                    self.inner.meter.waited(now - since);
                     // One notification may stand for several keys: pass it on.
                     if !state.ready.is_empty() {
                         self.inner.changed.notify_one();
@@ -145,10 +168,16 @@ impl<Q: Clone + Eq + Hash> WorkQueue<Q> {
 }
 
 impl<Q: Clone + Eq + Hash> State<Q> {
-    fn enqueue(&mut self, key: Q) {
-        if self.waiting.insert(key.clone()) && !self.claimed.contains(&key) {
+    /// Whether the key was not waiting yet.
+    fn enqueue(&mut self, key: Q) -> bool {
+        if self.waiting.contains_key(&key) {
+            return false;
+        }
+        self.waiting.insert(key.clone(), Instant::now());
+        if !self.claimed.contains_key(&key) {
             self.ready.push_back(key);
         }
+        true
     }
 
     fn schedule(&mut self, key: Q, at: Instant) {
@@ -164,28 +193,44 @@ impl<Q: Clone + Eq + Hash> State<Q> {
         self.timer_of.insert(key, timer);
     }
 
-    fn fire_timers(&mut self, now: Instant) {
+    /// How many keys came to wait.
+    fn fire_timers(&mut self, now: Instant) -> usize {
+        let mut added = 0;
         while let Some(entry) = self.timers.first_entry() {
             if entry.key().0 > now {
                 break;
             }
             let key = entry.remove();
             self.timer_of.remove(&key);
-            self.enqueue(key);
+            added += usize::from(self.enqueue(key));
         }
+        added
     }
 
-    fn claim(&mut self) -> Option<Q> {
+    /// The next key and since when it waited.
+    fn claim(&mut self, now: Instant) -> Option<(Q, Instant)> {
         let key = self.ready.pop_front()?;
-        self.waiting.remove(&key);
-        self.claimed.insert(key.clone());
-        Some(key)
+        let since = self.waiting.remove(&key).unwrap_or(now);
+        self.claimed.insert(key.clone(), now);
+        Some((key, since))
     }
 
-    fn release(&mut self, key: &Q) {
-        self.claimed.remove(key);
-        if self.waiting.contains(key) {
+    /// Since when the key was held.
+    fn release(&mut self, key: &Q) -> Option<Instant> {
+        let since = self.claimed.remove(key);
+        if self.waiting.contains_key(key) {
             self.ready.push_back(key.clone());
+        }
+        since
+    }
+}
+
+impl<Q: Send> Look for Inner<Q> {
+    fn standing(&self) -> Standing {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Standing {
+            depth: state.ready.len(),
+            running: state.claimed.values().map(Instant::elapsed).collect(),
         }
     }
 }
@@ -208,7 +253,10 @@ impl<Q: Clone + Eq + Hash> Drop for Claimed<Q> {
         if std::thread::panicking() {
             self.queue.retry(self.key.clone());
         }
-        self.queue.state().release(&self.key);
+        let since = self.queue.state().release(&self.key);
+        if let Some(since) = since {
+            self.queue.inner.meter.worked(since.elapsed());
+        }
         self.queue.inner.changed.notify_one();
     }
 }
@@ -262,5 +310,46 @@ mod tests {
         queue.retry("a");
         drop(queue.next().await);
         assert_eq!(start.elapsed().as_millis(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_measured_queue_tells_how_it_stands() {
+        let meters = QueueMeters::new();
+        let queue = WorkQueue::measured("job", &meters);
+        queue.add("a");
+        queue.add("a");
+        queue.add("b");
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let a = queue.next().await;
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let page = meters.page();
+        for line in [
+            "workqueue_adds_total{name=\"job\"} 2",
+            "workqueue_depth{name=\"job\"} 1",
+            "workqueue_queue_duration_seconds_bucket{name=\"job\",le=\"1\"} 0",
+            "workqueue_queue_duration_seconds_bucket{name=\"job\",le=\"10\"} 1",
+            "workqueue_queue_duration_seconds_sum{name=\"job\"} 5",
+            "workqueue_work_duration_seconds_count{name=\"job\"} 0",
+            "workqueue_unfinished_work_seconds{name=\"job\"} 2",
+            "workqueue_longest_running_processor_seconds{name=\"job\"} 2",
+            "workqueue_retries_total{name=\"job\"} 0",
+        ] {
+            assert!(page.lines().any(|held| held == line), "{line} in\n{page}");
+        }
+        queue.retry("a");
+        drop(a);
+        let page = meters.page();
+        for line in [
+            "workqueue_retries_total{name=\"job\"} 1",
+            "workqueue_work_duration_seconds_sum{name=\"job\"} 2",
+            "workqueue_unfinished_work_seconds{name=\"job\"} 0",
+        ] {
+            assert!(page.lines().any(|held| held == line), "{line} in\n{page}");
+        }
+        drop(queue);
+        assert!(
+            !meters.page().contains("job"),
+            "a queue that is gone tells nothing"
+        );
     }
 }

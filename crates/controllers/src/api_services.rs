@@ -35,7 +35,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         apis: cx.informers.of(),
         services: cx.informers.of(),
     });
-    let queue = WorkQueue::new();
+    let queue = cx.queue("api_services");
     let to = queue.clone();
     controller
         .apis

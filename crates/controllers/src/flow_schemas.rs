@@ -33,7 +33,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         schemas: cx.informers.of(),
         levels: cx.informers.of(),
     });
-    let queue = WorkQueue::new();
+    let queue = cx.queue("flow_schemas");
     let to = queue.clone();
     controller
         .schemas

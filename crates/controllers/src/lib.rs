@@ -7,6 +7,8 @@
 mod api_services;
 mod certificates;
 mod clusterrole_aggregation;
+mod cronjob;
+mod daemonset;
 mod endpoints;
 mod endpointslice;
 mod flow_schemas;
@@ -31,10 +33,12 @@ mod taint_eviction;
 #[cfg(test)]
 mod testing;
 mod token_secrets;
+mod ttl_after_finished;
 mod volume_binder;
 mod writes;
 mod written;
 
+use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -44,7 +48,7 @@ use k8s_openapi::api::{
     apps::v1::ReplicaSet,
     core::v1::{Pod, ReplicationController},
 };
-use plinth_client::{Informers, Recorder};
+use plinth_client::{Informers, QueueMeters, Recorder, WorkQueue};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -56,6 +60,8 @@ pub struct Context {
     pub informers: Informers,
     /// What differs from one cluster to the next.
     pub config: ControllersConfig,
+    /// Where the controllers' work queues are measured.
+    pub queues: QueueMeters,
     /// Ends all controllers.
     pub shutdown: CancellationToken,
 }
@@ -80,6 +86,11 @@ impl Context {
         self.informers.client().clone()
     }
 
+    /// A work queue that is measured under upstream's name for it.
+    fn queue<Q: Clone + Eq + Hash + Send + 'static>(&self, name: &str) -> WorkQueue<Q> {
+        WorkQueue::measured(name, &self.queues)
+    }
+
     /// A recorder whose events name `component` as their source.
     pub fn recorder(&self, component: &str) -> Recorder {
         Recorder::new(self.client(), component, "")
@@ -96,6 +107,9 @@ pub async fn run(context: Context) {
     replicaset::spawn::<ReplicaSet>(&context, &pods, &mut tasks);
     replicaset::spawn::<ReplicationController>(&context, &pods, &mut tasks);
     job::spawn(&context, &pods, &mut tasks);
+    ttl_after_finished::spawn(&context, &mut tasks);
+    cronjob::spawn(&context, &mut tasks);
+    daemonset::spawn(&context, &pods, &mut tasks);
     endpoints::spawn(&context, &mut tasks);
     endpointslice::spawn(&context, &mut tasks);
     volume_binder::spawn(&context, &mut tasks);

@@ -41,7 +41,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         namespaces: cx.informers.of(),
         published: cx.informers.selected(&format!("metadata.name={NAME}")),
     });
-    let queue = WorkQueue::new();
+    let queue = cx.queue("root_ca_cert_publisher");
     let to = queue.clone();
     controller
         .namespaces

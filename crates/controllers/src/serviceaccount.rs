@@ -31,7 +31,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         namespaces: cx.informers.of(),
         accounts: cx.informers.selected(&format!("metadata.name={NAME}")),
     });
-    let queue = WorkQueue::new();
+    let queue = cx.queue("serviceaccount");
     let to = queue.clone();
     controller
         .namespaces

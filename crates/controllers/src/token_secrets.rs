@@ -36,7 +36,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         secrets: cx.informers.selected(&format!("type={TYPE}")),
         accounts: cx.informers.of(),
     });
-    let queue: WorkQueue<Name> = WorkQueue::new();
+    let queue: WorkQueue<Name> = cx.queue("token_secrets");
     let to = queue.clone();
     controller.secrets.on_change(move |change| {
         let secret = change.latest();

@@ -156,12 +156,8 @@ async fn a_namespace_is_furnished_and_emptied() {
     assert!(maps.get_opt("notes").await.expect("answer").is_none());
 }
 
-/// A namespace takes its custom resources along, and waits for those that are held.
-#[tokio::test]
-async fn a_namespace_is_emptied_of_custom_resources() {
-    let cluster = Cluster::start().await;
-    let namespaces: Api<Namespace> = cluster.all();
-    create(&namespaces, &json!({"metadata": {"name": "x"}})).await;
+/// Has a kind `Thing` served.
+async fn define_things(cluster: &Cluster) -> Api<CustomResourceDefinition> {
     let definitions: Api<CustomResourceDefinition> = cluster.all();
     let definition = json!({"metadata": {"name": "things.example.com"}, "spec": {"group": "example.com",
         "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
@@ -180,6 +176,85 @@ async fn a_namespace_is_emptied_of_custom_resources() {
         },
     )
     .await;
+    definitions
+}
+
+/// G-1, G-2, G-3 for kinds that come and go while the collector runs: owned by them, owning them.
+#[tokio::test]
+async fn custom_resources_own_and_are_owned() {
+    let cluster = Cluster::start().await;
+    let maps: Api<ConfigMap> = cluster.api();
+    for round in 0..2 {
+        let definitions = define_things(&cluster).await;
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", "v1", "Thing"));
+        let things: Api<DynamicObject> =
+            Api::namespaced_with(definitions.clone().into_client(), "default", &kind);
+        let make = async |name: &str, owners: serde_json::Value| {
+            let mut thing = DynamicObject::new(name, &kind);
+            thing.metadata.owner_references = serde_json::from_value(owners).expect("owners");
+            things
+                .create(&PostParams::default(), &thing)
+                .await
+                .expect("made")
+        };
+        let owned_by = |owner: &DynamicObject| {
+            json!([{"apiVersion": "example.com/v1", "kind": "Thing", "name": owner.name_any(),
+                "uid": owner.uid(), "blockOwnerDeletion": true}])
+        };
+        let top = make("top", json!([])).await;
+        let middle = make("middle", owned_by(&top)).await;
+        create(
+            &maps,
+            &json!({"metadata": {"name": "leaf", "ownerReferences": owned_by(&middle)}}),
+        )
+        .await;
+        // An owner that never was.
+        let mut never = owned_by(&top);
+        never[0]["uid"] = json!("00000000-0000-4000-8000-000000000000");
+        never[0]["name"] = json!("never");
+        create(
+            &maps,
+            &json!({"metadata": {"name": "stale", "ownerReferences": never}}),
+        )
+        .await;
+        until_gone(&maps, "stale").await;
+        assert!(maps.get_opt("leaf").await.expect("answer").is_some());
+
+        if round == 0 {
+            things
+                .delete("top", &DeleteParams::foreground())
+                .await
+                .expect("deletion begins");
+            until_gone(&maps, "leaf").await;
+            assert!(things.get_opt("middle").await.expect("answer").is_none());
+        } else {
+            let orphan = DeleteParams {
+                propagation_policy: Some(kube::api::PropagationPolicy::Orphan),
+                ..DeleteParams::default()
+            };
+            things.delete("top", &orphan).await.expect("deleted");
+            until(&things, "middle", "nobody's", |thing| {
+                thing.is_some_and(|thing| thing.owner_references().is_empty())
+            })
+            .await;
+        }
+        // With the kind go its objects, and with them what they own.
+        definitions
+            .delete("things.example.com", &DeleteParams::default())
+            .await
+            .expect("deletion begins");
+        until_gone(&definitions, "things.example.com").await;
+        until_gone(&maps, "leaf").await;
+    }
+}
+
+/// A namespace takes its custom resources along, and waits for those that are held.
+#[tokio::test]
+async fn a_namespace_is_emptied_of_custom_resources() {
+    let cluster = Cluster::start().await;
+    let namespaces: Api<Namespace> = cluster.all();
+    create(&namespaces, &json!({"metadata": {"name": "x"}})).await;
+    let definitions = define_things(&cluster).await;
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", "v1", "Thing"));
     let things: Api<DynamicObject> = Api::namespaced_with(definitions.into_client(), "x", &kind);
     let mut thing = DynamicObject::new("a", &kind);

@@ -14,7 +14,7 @@ use plinth_apiserver::{
     ApiServer, ApiServerConfig, AuditLog, AuditPolicy, AuditWriter, Credentials, EncryptionKeys,
     NodeClientTls, ServiceAccountConfig, StaticTokens, UserInfo,
 };
-use plinth_client::Informers;
+use plinth_client::{Informers, QueueMeters};
 use plinth_controllers::{Context, ControllersConfig};
 use plinth_kubelet::KubeletConfig;
 use plinth_network::dns::DnsServer;
@@ -158,7 +158,11 @@ async fn serve(config: Config) -> Result<()> {
         };
         parts.spawn(async move { plinth_kubelet::run(kubelet).await.context("the node agent") });
     }
+    let queues = QueueMeters::new();
+    let measured = queues.clone();
+    api.also_measure(move || measured.page());
     let controllers = Context {
+        queues,
         informers: manager.clone(),
         config: ControllersConfig {
             // Volumes on this host are of use to pods on this host alone.

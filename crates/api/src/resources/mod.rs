@@ -7,7 +7,7 @@ mod apps;
 mod authentication;
 pub mod authorization;
 mod autoscaling;
-mod batch;
+pub(crate) mod batch;
 mod certificates;
 mod checks;
 pub(crate) mod columns;

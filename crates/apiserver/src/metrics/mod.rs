@@ -6,8 +6,8 @@
 mod process;
 mod series;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::request::Parts;
@@ -144,7 +144,11 @@ pub(crate) struct Metrics {
     changing: AtomicI64,
     watch_events: Family<(&'static str, &'static str, &'static str), AtomicU64>,
     store_seconds: Family<(&'static str, &'static str, &'static str), Histogram>,
+    others: RwLock<Vec<OtherPage>>,
 }
+
+/// What another part of the process counts, written when asked.
+type OtherPage = Box<dyn Fn() -> String + Send + Sync>;
 
 /// A request that is being answered; it counts as in flight while this lives.
 pub(crate) struct InFlight<'m> {
@@ -203,6 +207,17 @@ impl Drop for Open {
 }
 
 impl Metrics {
+    /// Puts what another part of the process counts on the page, behind the server's own.
+    pub(crate) fn also(&self, page: OtherPage) {
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        others.push(page);
+    }
+
+    fn others(&self) -> String {
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        others.iter().map(|page| page()).collect()
+    }
+
     /// A watch or stream begins.
     pub(crate) fn open(&self, request: Request) -> Open {
         let gauge = self.long_running.series(request);
@@ -240,7 +255,7 @@ impl Core {
         self.objects_on(&mut page);
         self.metrics.store_on(&mut page);
         process::on(&mut page);
-        let mut response = answer::text(StatusCode::OK, page.text());
+        let mut response = answer::text(StatusCode::OK, page.text() + &self.metrics.others());
         let kind = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
         response.headers_mut().insert(
             http::header::CONTENT_TYPE,

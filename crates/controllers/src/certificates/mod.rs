@@ -39,7 +39,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         requests: cx.informers.of(),
         authority,
     });
-    let queue = WorkQueue::new();
+    let queue = cx.queue("certificate");
     let to = queue.clone();
     controller
         .requests

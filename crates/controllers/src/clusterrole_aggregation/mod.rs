@@ -26,7 +26,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         api: Api::all(cx.client()),
         roles: cx.informers.of(),
     });
-    let queue = WorkQueue::new();
+    let queue = cx.queue("ClusterRoleAggregator");
     let to = queue.clone();
     // Any role may be, or have been, a part of any aggregated one; there are few of those, so one key stands for all.
     controller.roles.on_change(move |_| to.add(()));

@@ -35,7 +35,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         pods: cx.informers.of(),
         endpoints: cx.informers.of(),
     });
-    let queue = WorkQueue::new();
+    let queue = cx.queue("endpoint");
     controller.subscribe(&queue);
     let shutdown = cx.shutdown.clone();
     tasks.spawn(async move {

@@ -41,7 +41,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         nodes: cx.informers.of(),
         slices: cx.informers.of(),
     });
-    let queue = WorkQueue::new();
+    let queue = cx.queue("endpoint_slice");
     controller.subscribe(&queue);
     let shutdown = cx.shutdown.clone();
     tasks.spawn(async move {

@@ -19,12 +19,12 @@ impl Collector {
     pub(super) async fn act(
         &self,
         key: &Key,
+        kind: &Kind,
         meta: &ObjectMeta,
         action: Action,
     ) -> Result<(), kube::Error> {
-        let kind = self.kinds.get(key.kind);
         let done = match action {
-            Action::Verify(owner) => return self.verify(key, meta, &owner).await,
+            Action::Verify(owner) => return self.verify(key, kind, meta, &owner).await,
             Action::Delete(policy) => self.delete(kind, meta, policy).await?,
             Action::KeepOwners(kept) => {
                 self.patch(kind, meta, json!({ "ownerReferences": kept }))
@@ -53,10 +53,11 @@ impl Collector {
     async fn verify(
         &self,
         key: &Key,
+        of: &Kind,
         meta: &ObjectMeta,
         owner: &OwnerReference,
     ) -> Result<(), kube::Error> {
-        let Some(kind) = self.kinds.of_owner(owner) else {
+        let Some((_, kind)) = self.kinds.of_owner(owner) else {
             return Ok(());
         };
         let api = kind.api(&self.client, meta.namespace.as_deref().unwrap_or_default());
@@ -67,7 +68,7 @@ impl Collector {
             return Ok(());
         }
         if kind.is_namespaced {
-            self.tell_if_elsewhere(key, meta, owner, kind);
+            self.tell_if_elsewhere(of, meta, owner, &kind);
         }
         self.graph().mark_absent(self.sought(owner, meta));
         self.queue.add(key.clone());
@@ -75,7 +76,7 @@ impl Collector {
     }
 
     /// An owner in another namespace counts as absent (G-1), which surprises people.
-    fn tell_if_elsewhere(&self, key: &Key, meta: &ObjectMeta, owner: &OwnerReference, kind: &Kind) {
+    fn tell_if_elsewhere(&self, of: &Kind, meta: &ObjectMeta, owner: &OwnerReference, kind: &Kind) {
         let elsewhere = kind
             .informer
             .list()
@@ -85,7 +86,7 @@ impl Collector {
             return;
         }
         let namespace = meta.namespace.as_deref().unwrap_or_default();
-        let of = &self.kinds.get(key.kind).resource;
+        let of = &of.resource;
         let regarding = ObjectReference {
             api_version: Some(of.api_version.clone()),
             kind: Some(of.kind.clone()),
@@ -149,7 +150,7 @@ impl Collector {
     /// deleted later, against the user's word. Tells whether all of them are done.
     async fn orphan(&self, owner: &ObjectMeta) -> Result<bool, kube::Error> {
         let mut complete = true;
-        for kind in self.kinds.iter() {
+        for (_, kind) in self.kinds.list() {
             let api = match &owner.namespace {
                 Some(namespace) if kind.is_namespaced => kind.api(&self.client, namespace),
                 Some(_) => continue,
@@ -163,7 +164,7 @@ impl Collector {
                     .collect();
                 if kept.len() < owners(&meta).len() {
                     complete &= self
-                        .patch(kind, &meta, json!({ "ownerReferences": kept }))
+                        .patch(&kind, &meta, json!({ "ownerReferences": kept }))
                         .await?;
                 }
             }

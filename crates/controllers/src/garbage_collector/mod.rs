@@ -2,7 +2,8 @@
 //! what objects mean.
 //!
 //! Driven by events alone: an object is looked at when its owners, finalizers or deletion change, and
-//! when one of its owners goes. An owner counts as gone only if it was seen to go or the API says so.
+//! when one of its owners goes. An owner counts as gone only if it was seen to go or the API says so. Kinds
+//! of CustomResourceDefinitions are followed as they come and go.
 
 mod act;
 mod graph;
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     Context,
-    kinds::{Kinds, Metadata},
+    kinds::{Kind, Kinds, Metadata, Turn},
 };
 use graph::{Graph, Key, Sought, owners};
 use plan::{Dependent, Owner, World, awaits_dependents, awaits_orphaning, plan};
@@ -40,13 +41,13 @@ pub(crate) fn spawn(cx: &Context, kinds: &Kinds, tasks: &mut JoinSet<()>) {
         recorder: cx.recorder("garbage-collector-controller"),
         kinds: kinds.clone(),
         graph: Mutex::default(),
-        queue: WorkQueue::new(),
+        queue: cx.queue("garbage_collector_attempt_to_delete"),
     });
-    for (kind, of) in kinds.iter().enumerate() {
-        let collector = Arc::clone(&collector);
-        of.informer
-            .on_change(move |change| collector.changed(kind, change));
+    for (index, kind) in kinds.list() {
+        collector.listen(index, &kind);
     }
+    let following = Arc::clone(&collector);
+    kinds.follow(move |index, kind, turn| following.turned(index, kind, turn));
     let shutdown = cx.shutdown.clone();
     tasks.spawn(async move {
         collector.kinds.synced().await;
@@ -65,19 +66,53 @@ fn matters(old: &ObjectMeta, new: &ObjectMeta) -> bool {
         || old.deletion_timestamp.is_some() != new.deletion_timestamp.is_some()
 }
 
+fn key_of(kind: usize, meta: &ObjectMeta) -> Key {
+    Key {
+        kind,
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: meta.name.clone().unwrap_or_default(),
+    }
+}
+
 impl Collector {
     fn graph(&self) -> MutexGuard<'_, Graph> {
         // Edits under this lock leave it whole even if they are broken off.
         self.graph.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn changed(&self, kind: usize, change: &Change<Metadata>) {
+    fn listen(self: &Arc<Self>, index: usize, kind: &Arc<Kind>) {
+        let (collector, of) = (Arc::clone(self), kind.resource.kind.clone());
+        kind.informer
+            .on_change(move |change| collector.changed(index, &of, change));
+    }
+
+    /// A custom kind has come: whoever was owned by something unknown is looked at again. Or it has gone, and
+    /// all its objects with it.
+    fn turned(self: &Arc<Self>, index: usize, kind: &Arc<Kind>, turn: &Turn) {
+        if matches!(turn, Turn::Went) {
+            for object in kind.informer.list() {
+                let gone = Change {
+                    old: Some(object),
+                    new: None,
+                };
+                self.changed(index, &kind.resource.kind, &gone);
+            }
+            return;
+        }
+        self.listen(index, kind);
+        for (index, dependents) in self.kinds.list() {
+            for dependent in dependents.informer.list() {
+                let meta = &dependent.metadata;
+                if owners(meta).iter().any(|owner| kind.is_named_by(owner)) {
+                    self.queue.add(key_of(index, meta));
+                }
+            }
+        }
+    }
+
+    fn changed(&self, kind: usize, of: &str, change: &Change<Metadata>) {
         let latest = &change.latest().metadata;
-        let key = Key {
-            kind,
-            namespace: latest.namespace.clone().unwrap_or_default(),
-            name: latest.name.clone().unwrap_or_default(),
-        };
+        let key = key_of(kind, latest);
         let old = change.old.as_ref().map(|object| &object.metadata);
         let new = change.new.as_ref().map(|object| &object.metadata);
         let mut graph = self.graph();
@@ -92,7 +127,7 @@ impl Collector {
             affected.extend(graph.dependents(&uid));
             graph.mark_absent(Sought {
                 uid,
-                kind: self.kinds.get(kind).resource.kind.clone(),
+                kind: of.to_owned(),
                 namespace: key.namespace.clone(),
                 name: key.name.clone(),
             });
@@ -123,8 +158,7 @@ impl Collector {
 
     /// The object an owner reference names, if it is known here under that UID.
     fn find(&self, owner: &OwnerReference, dependent: &ObjectMeta) -> Option<(Key, Arc<Metadata>)> {
-        let index = self.kinds.index_of_owner(owner)?;
-        let kind = self.kinds.get(index);
+        let (index, kind) = self.kinds.of_owner(owner)?;
         let namespace = if kind.is_namespaced {
             dependent.namespace.as_deref()?
         } else {
@@ -140,8 +174,13 @@ impl Collector {
     }
 
     fn owner(&self, owner: &OwnerReference, dependent: &ObjectMeta) -> Owner {
-        let Some(kind) = self.kinds.of_owner(owner) else {
-            return Owner::Present;
+        let Some((_, kind)) = self.kinds.of_owner(owner) else {
+            // Its kind is not served, or not any more: only what was seen to go is gone.
+            let namespace = dependent.namespace.as_deref().unwrap_or_default();
+            let graph = self.graph();
+            let mut places = ["", namespace].into_iter();
+            let gone = places.any(|place| graph.is_absent(&Sought::new(owner, place)));
+            return if gone { Owner::Absent } else { Owner::Present };
         };
         if kind.is_namespaced && dependent.namespace.is_none() {
             return Owner::Present;
@@ -164,7 +203,7 @@ impl Collector {
         let is_namespaced = self
             .kinds
             .of_owner(owner)
-            .is_some_and(|kind| kind.is_namespaced);
+            .is_some_and(|(_, kind)| kind.is_namespaced);
         let namespace = dependent
             .namespace
             .as_deref()
@@ -180,7 +219,7 @@ impl Collector {
             .filter_map(|key| {
                 let dependent = self
                     .kinds
-                    .get(key.kind)
+                    .get(key.kind)?
                     .informer
                     .get(Some(&key.namespace), &key.name)?;
                 let reference = owners(&dependent.metadata)
@@ -195,12 +234,10 @@ impl Collector {
     }
 
     async fn reconcile(&self, key: &Key) -> Result<(), kube::Error> {
-        let Some(object) = self
-            .kinds
-            .get(key.kind)
-            .informer
-            .get(Some(&key.namespace), &key.name)
-        else {
+        let Some(kind) = self.kinds.get(key.kind) else {
+            return Ok(());
+        };
+        let Some(object) = kind.informer.get(Some(&key.namespace), &key.name) else {
             return Ok(());
         };
         let meta = &object.metadata;
@@ -214,7 +251,7 @@ impl Collector {
             dependents: &self.dependents(meta),
         };
         for action in plan(&world) {
-            self.act(key, meta, action).await?;
+            self.act(key, &kind, meta, action).await?;
         }
         Ok(())
     }

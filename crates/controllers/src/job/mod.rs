@@ -71,7 +71,7 @@ pub(crate) fn spawn(cx: &Context, pods: &Index<Pod>, tasks: &mut JoinSet<()>) {
         recorder: cx.recorder("job-controller"),
         pods: pods.clone(),
         failures: Mutex::default(),
-        queue: WorkQueue::new(),
+        queue: cx.queue("job"),
         jobs: jobs.clone(),
     });
     let forgetful = Arc::clone(&controller);

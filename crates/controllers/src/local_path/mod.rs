@@ -87,7 +87,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         classes: cx.informers.of(),
         nodes: cx.informers.of(),
     });
-    let queue = WorkQueue::new();
+    let queue = cx.queue("local_path");
     queue.add(Key::Class);
     provisioner.subscribe(&queue);
     let shutdown = cx.shutdown.clone();

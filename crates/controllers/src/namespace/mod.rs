@@ -51,7 +51,7 @@ pub(crate) fn spawn(cx: &Context, kinds: &Kinds, tasks: &mut JoinSet<()>) {
         namespaces: cx.informers.of(),
         resources: kinds::namespaced(),
     });
-    let queue = WorkQueue::new();
+    let queue = cx.queue("namespace");
     let to = queue.clone();
     controller.namespaces.on_change(move |change| {
         if change
@@ -62,7 +62,11 @@ pub(crate) fn spawn(cx: &Context, kinds: &Kinds, tasks: &mut JoinSet<()>) {
             to.add(change.latest().name_any());
         }
     });
-    for kind in kinds.iter().filter(|kind| kind.is_namespaced) {
+    for (_, kind) in kinds
+        .list()
+        .into_iter()
+        .filter(|(_, kind)| kind.is_namespaced)
+    {
         let (to, namespaces) = (queue.clone(), controller.namespaces.clone());
         kind.informer.on_change(move |change| {
             let Some(name) = change.latest().metadata.namespace.as_deref() else {

@@ -43,7 +43,7 @@ struct Controller {
 
 /// Starts the controller.
 pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
-    let queue = WorkQueue::new();
+    let queue = cx.queue("node_lifecycle_controller");
     let controller = Arc::new(Controller {
         client: cx.client(),
         recorder: cx.recorder("node-controller"),

@@ -38,7 +38,7 @@ struct Controller {
 
 /// Starts the controller.
 pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
-    let queue = WorkQueue::new();
+    let queue = cx.queue("pod_gc");
     let controller = Arc::new(Controller {
         client: cx.client(),
         pods: cx.informers.of(),

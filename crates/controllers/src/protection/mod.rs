@@ -51,7 +51,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         pods: cx.informers.of(),
         classes: cx.informers.of(),
     });
-    let queue = WorkQueue::new();
+    let queue = cx.queue("pvcprotection");
     protection.subscribe(&queue);
     let shutdown = cx.shutdown.clone();
     tasks.spawn(async move {

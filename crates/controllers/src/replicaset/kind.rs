@@ -29,6 +29,8 @@ pub(crate) trait Kind:
 {
     /// The source of its events.
     const COMPONENT: &'static str;
+    /// What its work queue is called in metrics.
+    const QUEUE: &'static str;
 
     /// The object as a ReplicaSet.
     fn set(self: &Arc<Self>) -> Arc<ReplicaSet>;
@@ -39,6 +41,7 @@ pub(crate) trait Kind:
 
 impl Kind for ReplicaSet {
     const COMPONENT: &'static str = "replicaset-controller";
+    const QUEUE: &'static str = "replicaset";
 
     fn set(self: &Arc<Self>) -> Arc<ReplicaSet> {
         Arc::clone(self)
@@ -54,6 +57,7 @@ impl Kind for ReplicaSet {
 
 impl Kind for ReplicationController {
     const COMPONENT: &'static str = "replication-controller";
+    const QUEUE: &'static str = "replicationmanager";
 
     fn set(self: &Arc<Self>) -> Arc<ReplicaSet> {
         let spec = self.spec.clone().unwrap_or_default();

@@ -47,7 +47,7 @@ pub(crate) fn spawn<K: Kind>(cx: &Context, pods: &Index<Pod>, tasks: &mut JoinSe
         recorder: cx.recorder(K::COMPONENT),
         sets: cx.informers.of(),
         pods: pods.clone(),
-        queue: WorkQueue::new(),
+        queue: cx.queue(K::QUEUE),
     });
     controller.listen();
     let shutdown = cx.shutdown.clone();

@@ -48,7 +48,7 @@ pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
         addresses: cx.informers.of(),
         services: cx.informers.of(),
     });
-    let queue = WorkQueue::new();
+    let queue = cx.queue("service_ranges");
     controller.subscribe(&queue);
     let shutdown = cx.shutdown.clone();
     tasks.spawn(async move {

@@ -80,7 +80,7 @@ pub(crate) fn spawn(cx: &Context, pods: &Index<Pod>, tasks: &mut JoinSet<()>) {
         pods: pods.clone(),
         // The indexes listen before the queue does: whoever is woken finds them up to date.
         revisions: Index::new(views.revisions.clone()),
-        queue: WorkQueue::new(),
+        queue: cx.queue("statefulset"),
         views: views.clone(),
     });
     wake::listen(&views, &controller.queue);

@@ -18,6 +18,7 @@ use crate::{
     endpoints::member::node_name,
     writes::{Name, delete_only, name_of, unless_outrun},
 };
+pub(crate) use plan::tolerates;
 use plan::{Verdict, driving_taints, plan};
 
 const WORKERS: usize = 4;
@@ -32,7 +33,7 @@ struct Controller {
 
 /// Starts the controller.
 pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
-    let queue = WorkQueue::new();
+    let queue = cx.queue("noexec_taint_pod");
     let controller = Arc::new(Controller {
         client: cx.client(),
         recorder: cx.recorder("taint-eviction-controller"),

@@ -79,7 +79,8 @@ fn time_left(tolerations: &[Toleration], taint: &Taint, now: Timestamp) -> Durat
     patience.saturating_sub(passed)
 }
 
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+/// Whether the toleration speaks of the taint.
+pub(crate) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
     let effect = text(&toleration.effect);
     let key = text(&toleration.key);

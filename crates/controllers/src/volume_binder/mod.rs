@@ -57,7 +57,7 @@ struct Binder {
 
 /// Starts the controller.
 pub(crate) fn spawn(cx: &Context, tasks: &mut JoinSet<()>) {
-    let queue = WorkQueue::new();
+    let queue = cx.queue("volumes");
     let binder = Arc::new(Binder {
         client: cx.client(),
         recorder: cx.recorder("persistentvolume-controller"),

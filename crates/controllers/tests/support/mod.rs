@@ -21,7 +21,7 @@ use kube::{
 use plinth_apiserver::{
     ApiServer, ApiServerConfig, Credentials, EncryptionKeys, NodeClientTls, UserInfo,
 };
-use plinth_client::Informers;
+use plinth_client::{Informers, QueueMeters};
 use plinth_controllers::{Context, ControllersConfig};
 use plinth_store::{Options, Store};
 use serde::{Serialize, de::DeserializeOwned};
@@ -157,7 +157,11 @@ impl Cluster {
 fn controllers(server: &ApiServer, volumes: &Path) -> (Informers, AbortOnDropHandle<()>) {
     let client = Client::new(server.service(UserInfo::internal("controllers")), "default");
     let informers = Informers::new(client);
+    let queues = QueueMeters::new();
+    let measured = queues.clone();
+    server.also_measure(move || measured.page());
     let context = Context {
+        queues,
         informers: informers.clone(),
         config: ControllersConfig {
             local_path_base: Some(volumes.to_owned()),
