@@ -12,7 +12,7 @@ use k8s_openapi::{
     },
 };
 use kube::{Api, ResourceExt};
-use plinth_client::{Informer, WorkQueue, run_workers};
+use plinth_client::{Informer, run_workers};
 use tokio::task::JoinSet;
 
 use crate::{

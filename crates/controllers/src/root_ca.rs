@@ -8,7 +8,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Api, ResourceExt, api::PostParams};
-use plinth_client::{Informer, WorkQueue, run_workers};
+use plinth_client::{Informer, run_workers};
 use tokio::task::JoinSet;
 
 use crate::{

@@ -12,7 +12,7 @@ use k8s_openapi::api::certificates::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt, api::PostParams};
-use plinth_client::{Informer, WorkQueue, run_workers};
+use plinth_client::{Informer, run_workers};
 use tokio::task::JoinSet;
 use tracing::{error, info};
 

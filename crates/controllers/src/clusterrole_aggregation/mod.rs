@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::{Api, ResourceExt, api::PostParams};
-use plinth_client::{Informer, WorkQueue, run_workers};
+use plinth_client::{Informer, run_workers};
 use tokio::task::JoinSet;
 
 use crate::{

@@ -61,7 +61,7 @@ pub(crate) fn plan(world: &World<'_>, now: Timestamp) -> Plan {
         status: cron.status.clone().unwrap_or_default(),
         ..Plan::default()
     };
-    let Some(spec) = &cron.spec else { return plan };
+    let spec = &cron.spec;
     plan.clean(spec, world.jobs);
     plan.follow(world.jobs);
     if is_terminating(cron) || spec.suspend == Some(true) {

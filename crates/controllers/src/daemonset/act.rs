@@ -9,7 +9,7 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams, PostParams},
 };
-use plinth_client::{ApiError, EventKind, Informer, Recorder};
+use plinth_client::{EventKind, Informer, Recorder};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

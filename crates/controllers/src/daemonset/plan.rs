@@ -135,7 +135,7 @@ pub(crate) fn plan(world: &World<'_>, now: Timestamp) -> Result<Plan, PlanError>
     }
     // Pods that wait for a node which does not exist: nobody else would ever delete them.
     let waiting = strays.iter().filter(|pod| node_name(pod).is_none());
-    let waiting = waiting.filter(|pod| !is_terminating(&***pod));
+    let waiting = waiting.filter(|pod| !is_terminating(&****pod));
     plan.pods
         .extend(waiting.map(|pod| Action::DeletePod(Which::of(&***pod))));
     if plan.pods.is_empty() && creations.is_empty() && set.strategy != Strategy::OnDelete {
@@ -235,7 +235,7 @@ fn manage(
     now: Timestamp,
     plan: &mut Plan,
 ) {
-    let live = spot.pods.iter().filter(|pod| !is_terminating(&***pod));
+    let live = spot.pods.iter().filter(|pod| !is_terminating(&****pod));
     let delete = |pod: &Arc<Pod>| Action::DeletePod(Which::of(&**pod));
     if spot.place == Place::Unwanted {
         plan.pods.extend(live.map(|pod| delete(pod)));
@@ -262,7 +262,7 @@ fn manage(
             continue;
         }
         plan.pods.push(Action::DeleteEnded {
-            pod: Which::of(&**pod),
+            pod: Which::of(&***pod),
             node: spot.node.to_owned(),
             failed,
         });

@@ -44,7 +44,7 @@ fn pair<'a>(set: &Set<'_>, spot: &Spot<'a>, hash: &str) -> Option<Pair<'a>> {
         new: None,
         old: None,
     };
-    for pod in spot.pods.iter().filter(|pod| !is_terminating(&***pod)) {
+    for pod in spot.pods.iter().filter(|pod| !is_terminating(&****pod)) {
         let place = if set.is_updated(pod, hash) {
             &mut pair.new
         } else {

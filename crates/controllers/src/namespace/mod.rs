@@ -13,7 +13,7 @@ use kube::{
     Api, ResourceExt,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams},
 };
-use plinth_client::{Informer, WorkQueue, run_workers};
+use plinth_client::{Informer, run_workers};
 use tokio::task::JoinSet;
 
 use crate::{
