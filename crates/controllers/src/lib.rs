@@ -9,6 +9,8 @@ mod certificates;
 mod clusterrole_aggregation;
 mod cronjob;
 mod daemonset;
+mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
 mod flow_schemas;
@@ -26,8 +28,10 @@ mod pods;
 mod protection;
 mod replicaset;
 mod root_ca;
+mod scales;
 mod service_ranges;
 mod serviceaccount;
+mod share;
 mod statefulset;
 mod taint_eviction;
 #[cfg(test)]
@@ -104,12 +108,14 @@ pub async fn run(context: Context) {
     let pods = index::Index::new(context.informers.of::<Pod>());
     // One line each.
     statefulset::spawn(&context, &pods, &mut tasks);
+    deployment::spawn(&context, &pods, &mut tasks);
     replicaset::spawn::<ReplicaSet>(&context, &pods, &mut tasks);
     replicaset::spawn::<ReplicationController>(&context, &pods, &mut tasks);
     job::spawn(&context, &pods, &mut tasks);
     ttl_after_finished::spawn(&context, &mut tasks);
     cronjob::spawn(&context, &mut tasks);
     daemonset::spawn(&context, &pods, &mut tasks);
+    disruption::spawn(&context, &mut tasks);
     endpoints::spawn(&context, &mut tasks);
     endpointslice::spawn(&context, &mut tasks);
     volume_binder::spawn(&context, &mut tasks);

@@ -21,7 +21,9 @@ use kube::core::{Selector, SelectorExt};
 use plinth_client::{Informer, Recorder, WorkQueue, run_workers};
 use tokio::task::JoinSet;
 
-use self::plan::{World, plan};
+#[cfg(test)]
+pub(crate) use self::plan::Plan;
+pub(crate) use self::plan::{World, plan};
 use self::{act::Actor, kind::Kind};
 use crate::{
     Context,
