@@ -34,7 +34,7 @@ impl Actor<'_> {
             Plan::Claim(claims) => {
                 ownership::settle(self.client, self.deployment, &claims, &written).await
             }
-            Plan::Sync(round) => self.round(round, &written).await,
+            Plan::Sync(round) => Box::pin(self.round(*round, &written)).await,
         };
         written.visible(self.sets).await;
         match outcome {

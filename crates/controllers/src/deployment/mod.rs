@@ -74,7 +74,7 @@ pub(crate) fn spawn(cx: &Context, pods: &Index<Pod>, tasks: &mut JoinSet<()>) {
         let queue = controller.queue.clone();
         run_workers(queue, WORKERS, shutdown, move |key| {
             let controller = Arc::clone(&controller);
-            async move { controller.reconcile(&key).await }
+            async move { Box::pin(controller.reconcile(&key)).await }
         })
         .await;
     });
@@ -141,7 +141,7 @@ impl Controller {
             deployments: &self.deployments,
             sets: self.sets.informer(),
         };
-        actor.act(plan).await
+        Box::pin(actor.act(plan)).await
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct World<'a> {
 pub(crate) enum Plan {
     /// Settle which sets belong to it.
     Claim(Claims<ReplicaSet>),
-    Sync(Round),
+    Sync(Box<Round>),
 }
 
 /// The writes of a round, in order.
@@ -68,7 +68,7 @@ pub(crate) fn plan(world: &World<'_>, now: Timestamp) -> Option<Plan> {
     if !claims.are_settled() {
         return Some(Plan::Claim(claims));
     }
-    Some(Plan::Sync(sync(world, spec, &claims.owned, now)))
+    Some(Plan::Sync(Box::new(sync(world, spec, &claims.owned, now))))
 }
 
 fn sync(

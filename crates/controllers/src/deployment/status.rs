@@ -10,7 +10,7 @@ use super::{
         renew, set,
     },
     rollout::Rollout,
-    sets::Sets,
+    sets::{Set, Sets},
 };
 
 /// Counts the pods. `known` is the status so far, with the conditions this plan has found.
@@ -21,15 +21,15 @@ pub(crate) fn count(
 ) -> DeploymentStatus {
     // Upstream leaves zero out of all but one of these.
     let some = |count: i32| (count != 0).then_some(count);
-    let available = sets.sum(|set| set.available());
+    let available = sets.sum(Set::available);
     let mut status = DeploymentStatus {
         observed_generation: rollout.object.metadata.generation,
-        replicas: some(sets.sum(|set| set.actual())),
-        updated_replicas: some(sets.new.as_ref().map_or(0, |set| set.actual())),
-        ready_replicas: some(sets.sum(|set| set.ready())),
+        replicas: some(sets.sum(Set::actual)),
+        updated_replicas: some(sets.new.as_ref().map_or(0, Set::actual)),
+        ready_replicas: some(sets.sum(Set::ready)),
         available_replicas: some(available),
-        unavailable_replicas: some((sets.sum(|set| set.replicas()) - available).max(0)),
-        terminating_replicas: sets.all().map(|set| set.terminating()).sum(),
+        unavailable_replicas: some((sets.sum(Set::replicas) - available).max(0)),
+        terminating_replicas: sets.all().map(Set::terminating).sum(),
         collision_count: known.collision_count,
         conditions: known.conditions.clone(),
     };

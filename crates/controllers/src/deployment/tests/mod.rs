@@ -184,7 +184,7 @@ fn old_sets_are_history_up_to_a_limit() {
         cluster.set_image(image);
         cluster.settle(now());
     }
-    let mut kept: Vec<_> = cluster.set_images().into_iter().collect();
+    let mut kept = cluster.set_images();
     kept.sort();
     assert_eq!(kept, ["v3", "v4"]);
 }
