@@ -1,5 +1,6 @@
 //! `metav1.Status`: the answer of the API for everything that is not an object. Knows texts, not HTTP.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -51,7 +52,7 @@ pub struct Status {
     /// HTTP code.
     pub code: u16,
     /// Machine-readable reason, as in `NotFound`.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// The reason in words.
     pub message: String,
     /// What it is about.
@@ -85,7 +86,7 @@ impl Status {
     fn plain(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
-            reason,
+            reason: reason.into(),
             message: message.into(),
             details: None,
         }
@@ -104,7 +105,7 @@ impl Status {
             value["message"] = self.message.as_str().into();
         }
         if !self.reason.is_empty() {
-            value["reason"] = self.reason.into();
+            value["reason"] = (*self.reason).into();
         }
         if let Some(details) = &self.details {
             // Serialising strings and lists into a Value cannot fail.
@@ -125,7 +126,7 @@ impl Status {
         };
         Self {
             code: 200,
-            reason: "",
+            reason: "".into(),
             message: String::new(),
             details: Some(details),
         }
@@ -505,7 +506,7 @@ mod tests {
             (Status::unauthorized(), 401, "Unauthorized", "Unauthorized"),
         ] {
             assert_eq!(
-                (status.code, status.reason, status.message.as_str()),
+                (status.code, &*status.reason, status.message.as_str()),
                 (code, reason, message)
             );
         }

@@ -3,6 +3,7 @@
 
 mod expressions;
 mod matching;
+mod mutating;
 mod type_check;
 mod validating;
 
@@ -10,5 +11,6 @@ pub use crate::cel::{Answer, Authorizer, Check};
 pub use expressions::{Conditions, Inputs, Matched};
 pub(crate) use expressions::{Expression, Offers, Returns, Variables, scope};
 pub use matching::{Asked, Matching};
+pub use mutating::MutatingPolicy;
 pub use type_check::{Resolve, type_check};
 pub use validating::{Annotation, Decision, ValidatingPolicy, Verdict};

@@ -124,7 +124,7 @@ impl Configuration<'_> {
             let gvk = gvk(self.gvk.0, self.gvk.1, self.gvk.2);
             Status {
                 code: 500,
-                reason: "",
+                reason: "".into(),
                 message: format!(
                     "failed to create typed patch object ({namespace}/{name}; {gvk}): {fault}"
                 ),
@@ -353,7 +353,7 @@ fn refusal(conflicts: &[(Entry, FieldSet)]) -> Status {
     };
     Status {
         code: 409,
-        reason: "Conflict",
+        reason: "Conflict".into(),
         message,
         details: Some(Details {
             causes,

@@ -9,6 +9,7 @@
     reason = "a Status is an answer, made once a request"
 )]
 
+mod atomics;
 mod check;
 mod compare;
 mod configuration;
@@ -23,6 +24,7 @@ mod set;
 mod tests;
 mod track;
 
+pub(crate) use atomics::atomics;
 pub use configuration::{Configuration, ConfigurationText, read_configuration};
 pub use managers::keep_times;
 pub use scale::{managers_from_scale, managers_of_scale};

@@ -166,7 +166,7 @@ fn conflicts_name_the_manager_and_the_field() {
     let refusal = world
         .applied("two", &json!({"data": {"k": "2"}}), false)
         .unwrap_err();
-    assert_eq!((refusal.code, refusal.reason), (409, "Conflict"));
+    assert_eq!((refusal.code, &*refusal.reason), (409, "Conflict"));
     assert_eq!(
         refusal.message,
         r#"Apply failed with 1 conflict: conflict with "one": .data.k"#

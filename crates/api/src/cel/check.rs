@@ -16,7 +16,7 @@ pub(crate) fn check(expr: &Expr, scope: &Scope) -> Result<Ty, Vec<Fault>> {
         scopes: vec![scope.clone()],
         faults: Vec::new(),
     };
-    let ty = checker.ty(expr);
+    let ty = bind(&checker.ty(expr), &HashMap::new());
     if checker.faults.is_empty() {
         Ok(ty)
     } else {
@@ -221,7 +221,7 @@ impl Checker {
     }
 
     fn comprehension(&mut self, comprehension: &Comprehension) -> Ty {
-        let range = self.ty(&comprehension.range);
+        let range = bind(&self.ty(&comprehension.range), &HashMap::new());
         let (first, second) = match &range {
             Ty::Dyn => (Ty::Dyn, Ty::Dyn),
             Ty::List(item) => (Ty::Int, (**item).clone()),
@@ -298,6 +298,9 @@ fn fits(wanted: &Ty, given: &Ty, bound: &mut HashMap<u8, Ty>) -> bool {
                 return true;
             };
             if fits(&before, given, bound) {
+                if is_open(&before) {
+                    bound.insert(*letter, given.clone());
+                }
                 return true;
             }
             let wider = fits(given, &before, bound);
@@ -306,7 +309,7 @@ fn fits(wanted: &Ty, given: &Ty, bound: &mut HashMap<u8, Ty>) -> bool {
             }
             wider
         }
-        (Ty::Dyn, _) | (_, Ty::Dyn) => true,
+        (Ty::Dyn, _) | (_, Ty::Dyn | Ty::Param(OPEN)) => true,
         (Ty::List(a), Ty::List(b)) | (Ty::Optional(a), Ty::Optional(b)) => fits(a, b, bound),
         (Ty::Map(a, b), Ty::Map(c, d)) => fits(a, c, bound) && fits(b, d, bound),
         (Ty::Object(a), Ty::Object(b)) => a.name == b.name,
@@ -316,6 +319,19 @@ fn fits(wanted: &Ty, given: &Ty, bound: &mut HashMap<u8, Ty>) -> bool {
         // Messages and what stands for them may be null.
         (other, Ty::Null) | (Ty::Null, other) if is_message(other) => true,
         (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
+    }
+}
+
+/// What the items of an empty list are: whatever others want them to be.
+const OPEN: u8 = 0;
+
+/// Whether a type says nothing yet of what is in its values.
+fn is_open(ty: &Ty) -> bool {
+    match ty {
+        Ty::Param(letter) => *letter == OPEN,
+        Ty::List(item) | Ty::Optional(item) => is_open(item),
+        Ty::Map(key, value) => is_open(key) || is_open(value),
+        _ => false,
     }
 }
 
@@ -347,7 +363,7 @@ fn bind(ty: &Ty, bound: &HashMap<u8, Ty>) -> Ty {
 fn common(types: &[Ty]) -> Ty {
     let mut types = types.iter();
     let Some(first) = types.next() else {
-        return Ty::Dyn;
+        return Ty::Param(OPEN);
     };
     let same = types.all(|other| fits(first, other, &mut HashMap::new()));
     if same { first.clone() } else { Ty::Dyn }

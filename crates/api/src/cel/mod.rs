@@ -24,7 +24,7 @@ pub(crate) use rules::{RuleSet, faults};
 pub(crate) use types::{Fields, Ty};
 pub(crate) use value::Val;
 
-use ast::Expr;
+pub(crate) use ast::{Expr, Node};
 use parser::Fault;
 
 /// An expression that can be run.
@@ -45,6 +45,11 @@ impl Program {
     /// What type its value has.
     pub(crate) fn ty(&self) -> &Ty {
         &self.ty
+    }
+
+    /// Its tree.
+    pub(crate) fn expr(&self) -> &Expr {
+        &self.expr
     }
 
     /// Whether a variable is used anywhere in it.

@@ -51,6 +51,7 @@ fn run(text: &str, value: &serde_json::Value) -> Result<serde_json::Value, Strin
 #[case("b'ab'.size() == 2 && r'\\d' == '\\\\d' && '\\u00e9'.size() == 1", json!(true))]
 #[case("[JSONPatch{op: 'add', path: '/a', value: {'b': 1}}]", json!([{"op": "add", "path": "/a", "value": {"b": 1}}]))]
 #[case("-self.n[0] - -1", json!(0))]
+#[case("(self.n.size() > 9 ? [] : [1]).all(i, i + 1 == 2)", json!(true))]
 fn expressions_have_values(#[case] text: &str, #[case] expected: serde_json::Value) {
     let object = json!({"a": {"b": ["x", "y"]}, "n": [1, 2, 3]});
     assert_eq!(run(text, &object), Ok(expected), "{text}");

@@ -174,7 +174,7 @@ impl From<PatchError> for Status {
         };
         Self {
             code,
-            reason,
+            reason: reason.into(),
             message,
             details,
         }

@@ -263,7 +263,7 @@ fn unknown_fields_of_a_patch_are_warned_about() {
 fn an_operation_that_does_not_apply_is_rejected(#[case] patch: &str) {
     let error = apply_to_config_map(PatchKind::Json, patch, FieldValidation::Warn).unwrap_err();
     let status = Status::from(error);
-    assert_eq!((status.code, status.reason), (422, "Invalid"));
+    assert_eq!((status.code, &*status.reason), (422, "Invalid"));
     assert_eq!(
         status.message,
         "the server rejected our request due to an error in our request"

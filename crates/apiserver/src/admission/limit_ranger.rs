@@ -21,7 +21,7 @@ pub(super) fn admit(core: &Core, pod: &mut Value) -> Result<(), Status> {
             ("containers", "container"),
             ("initContainers", "init container"),
         ] {
-            let containers = pod["spec"][field].as_array_mut();
+            let containers = pod["spec"].get_mut(field).and_then(Value::as_array_mut);
             for container in containers.into_iter().flatten() {
                 notes.extend(complete(container, &requests, &limits, what));
             }

@@ -27,6 +27,8 @@ use crate::authentication::UserInfo;
 use crate::authorization::Request;
 use crate::http::body::ResponseBody;
 
+/// What webhooks have changed is annotated with keys that begin so.
+const PATCH: &str = "patch.webhook.admission.k8s.io/";
 /// Lines that wait to be written at most.
 const WAITING: usize = 1024;
 
@@ -190,6 +192,10 @@ impl Entry {
     /// Adds what others have noted about the request.
     pub(crate) fn annotate(&mut self, annotations: BTreeMap<String, String>) {
         for (key, value) in annotations {
+            // A patch is a part of the request.
+            if key.starts_with(PATCH) && self.verdict.level < Level::Request {
+                continue;
+            }
             self.event["annotations"][key] = value.into();
         }
     }

@@ -5,6 +5,7 @@
 
 mod process;
 mod series;
+mod webhooks;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,6 +20,8 @@ use crate::http::body::ResponseBody;
 use crate::route::{ResourcePath, Target};
 use crate::server::Core;
 use series::{Family, Histogram, Page, labels};
+pub(crate) use webhooks::Called;
+use webhooks::Webhooks;
 
 /// Upstream's bounds for requests, in seconds.
 const REQUEST_SECONDS: &[f64] = &[
@@ -145,6 +148,7 @@ pub(crate) struct Metrics {
     watch_events: Family<(&'static str, &'static str, &'static str), AtomicU64>,
     store_seconds: Family<(&'static str, &'static str, &'static str), Histogram>,
     others: RwLock<Vec<OtherPage>>,
+    webhooks: Webhooks,
 }
 
 /// What another part of the process counts, written when asked.
@@ -254,6 +258,7 @@ impl Core {
         self.metrics.requests_on(&mut page);
         self.objects_on(&mut page);
         self.metrics.store_on(&mut page);
+        self.metrics.webhooks.on(&mut page);
         process::on(&mut page);
         let mut response = answer::text(StatusCode::OK, page.text() + &self.metrics.others());
         let kind = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";

@@ -62,15 +62,13 @@ impl Core {
                 })
             };
             let name = meta_text(&found, "name");
+            // Counting is a controller's work upstream, charging is the server's.
+            let writer = Writer {
+                manager: "kube-controller-manager",
+                ..Writer::system()
+            };
             match self
-                .update(
-                    &quotas,
-                    namespace,
-                    name,
-                    Part::Status,
-                    &Writer::system(),
-                    propose,
-                )
+                .update(&quotas, namespace, name, Part::Status, &writer, propose)
                 .await
             {
                 Err(status) if status.code != 404 => return Err(status),

@@ -65,7 +65,7 @@ pub(crate) fn malformed_revision(text: &str, why: &str) -> Status {
 pub(crate) fn plain_error(code: u16, message: String) -> Status {
     Status {
         code,
-        reason: "",
+        reason: "".into(),
         message,
         details: None,
     }

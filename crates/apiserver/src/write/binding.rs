@@ -55,7 +55,7 @@ impl Core {
             .await?;
         Ok(Status {
             code: 201,
-            reason: "",
+            reason: "".into(),
             message: String::new(),
             details: None,
         })

@@ -72,7 +72,7 @@ impl Core {
                 Ok(()) => {
                     return Ok(Status {
                         code: 201,
-                        reason: "",
+                        reason: "".into(),
                         message: String::new(),
                         details: None,
                     });
@@ -306,7 +306,7 @@ fn forbidden(name: &str, why: &str) -> Status {
     let resource = "poddisruptionbudget";
     Status {
         code: 403,
-        reason: "Forbidden",
+        reason: "Forbidden".into(),
         message: format!("{resource}.policy {name:?} is forbidden: {why}"),
         details: Some(Details {
             name: name.to_owned(),

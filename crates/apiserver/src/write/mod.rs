@@ -284,7 +284,7 @@ fn precondition_failed(kind: &Kind, name: &str, why: &str) -> Status {
     };
     Status {
         code: 409,
-        reason: "Conflict",
+        reason: "Conflict".into(),
         message,
         details: Some(details),
     }

@@ -463,7 +463,7 @@ pub(super) fn subresource_conflict(
     };
     Status {
         code: 409,
-        reason: "Conflict",
+        reason: "Conflict".into(),
         message,
         details: Some(details),
     }

@@ -9,7 +9,7 @@ use crate::admission::Offers;
 use crate::field::{FieldError, Path};
 use crate::names;
 use crate::resources::object::{ensure, fill, inside, int, items, list, text};
-use crate::resources::references::webhook_client;
+use crate::resources::webhook_client;
 
 const TIMEOUT: i64 = 10;
 const TIMEOUT_MAX: i64 = 30;
@@ -81,7 +81,7 @@ fn one(webhook: &Value, path: &Path, mutating: bool) -> Vec<FieldError> {
         }
     }
     let client = &webhook["clientConfig"];
-    errors.extend(webhook_client(client, &path.child("clientConfig")));
+    errors.extend(webhook_client::faults(client, &path.child("clientConfig")));
     let at = path.child("matchConditions");
     let offers = Offers {
         params: false,

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use plinth_api::SelectorError;
-use plinth_api::admission::{Matching, ValidatingPolicy};
+use plinth_api::admission::{Matching, MutatingPolicy, ValidatingPolicy};
 use serde_json::Value;
 
 use super::request::GROUP;
+use super::webhooks::Webhook;
 use crate::kind::Kind;
 use crate::server::Core;
 
@@ -26,7 +27,17 @@ pub(crate) struct Hooks {
 /// All there is to ask.
 #[derive(Default)]
 pub(crate) struct Index {
+    pub(super) mutating: Vec<Bound<MutatingPolicy>>,
+    pub(super) mutating_webhooks: Vec<Arc<Webhooks>>,
     pub(super) validating: Vec<Bound<ValidatingPolicy>>,
+    pub(super) validating_webhooks: Vec<Arc<Webhooks>>,
+}
+
+/// The webhooks of one configuration.
+pub(super) struct Webhooks {
+    name: String,
+    each: Vec<Webhook>,
+    revision: u64,
 }
 
 /// A policy and where it applies.
@@ -103,9 +114,36 @@ fn name(object: &Value) -> String {
         .to_owned()
 }
 
+fn each(configurations: &[Arc<Webhooks>]) -> Vec<&Webhook> {
+    let webhooks = configurations.iter();
+    webhooks
+        .flat_map(|configuration| &configuration.each)
+        .collect()
+}
+
 impl Index {
+    /// In the order in which they are asked.
+    pub(super) fn mutating_webhooks(&self) -> Vec<&Webhook> {
+        each(&self.mutating_webhooks)
+    }
+
+    pub(super) fn validating_webhooks(&self) -> Vec<&Webhook> {
+        each(&self.validating_webhooks)
+    }
+
     fn read(core: &Core, before: &Self) -> Self {
+        let mutating = (
+            "mutatingadmissionpolicies",
+            "mutatingadmissionpolicybindings",
+        );
+        let configurations = [
+            "mutatingwebhookconfigurations",
+            "validatingwebhookconfigurations",
+        ];
         Self {
+            mutating: bound(core, &before.mutating, mutating, MutatingPolicy::compile),
+            mutating_webhooks: webhooks(core, &before.mutating_webhooks, configurations[0]),
+            validating_webhooks: webhooks(core, &before.validating_webhooks, configurations[1]),
             validating: bound(
                 core,
                 &before.validating,
@@ -117,6 +155,25 @@ impl Index {
             ),
         }
     }
+}
+
+/// The webhooks that there are.
+fn webhooks(core: &Core, before: &[Arc<Webhooks>], plural: &str) -> Vec<Arc<Webhooks>> {
+    let read = |(revision, object): (u64, Value)| {
+        let name = name(&object);
+        let known = before.iter().find(|known| known.name == name);
+        if let Some(known) = known.filter(|known| known.revision == revision) {
+            return known.clone();
+        }
+        let entries = object["webhooks"].as_array().into_iter().flatten();
+        let read = |(index, webhook)| Webhook::read(&name, index, webhook);
+        Arc::new(Webhooks {
+            each: entries.enumerate().map(read).collect(),
+            name,
+            revision,
+        })
+    };
+    objects(core, plural).into_iter().map(read).collect()
 }
 
 /// The policies that apply anywhere.

@@ -70,7 +70,7 @@ impl<'r> Request<'r> {
         self.writer.origin.is_some() && self.kind.resource.group != GROUP
     }
 
-    fn is_dry_run(&self) -> bool {
+    pub(super) fn is_dry_run(&self) -> bool {
         match self.options {
             Options::Delete(options) => options.dry_run,
             _ => self.writer.dry_run,

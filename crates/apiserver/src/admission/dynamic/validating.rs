@@ -191,12 +191,13 @@ fn carry_out(
 fn refusal(request: &Request<'_>, object: Option<&Value>, denied: &Denied) -> Status {
     let why = format!("{} denied request: {}", denied.by, denied.message);
     let mut status = request.forbidden(object, &why);
-    (status.code, status.reason) = match denied.reason {
+    let (code, reason) = match denied.reason {
         "Unauthorized" => (401, "Unauthorized"),
         "Forbidden" => (403, "Forbidden"),
         "RequestEntityTooLarge" => (413, "RequestEntityTooLarge"),
         _ => (422, "Invalid"),
     };
+    (status.code, status.reason) = (code, reason.into());
     if let Some(details) = &mut status.details {
         details.causes.push(Cause {
             reason: String::new(),

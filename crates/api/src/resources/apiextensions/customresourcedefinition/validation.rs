@@ -399,7 +399,7 @@ fn conversion(conversion: &Value, path: &Path, errors: &mut Vec<FieldError>) {
             let place = path.child("webhookClientConfig");
             let client = &webhook["clientConfig"];
             if client.is_object() {
-                webhook_client::faults(client, &place, errors);
+                errors.extend(webhook_client::faults(client, &place));
             } else {
                 let why = "required when strategy is set to Webhook";
                 errors.push(FieldError::required(&place, why));
