@@ -192,6 +192,12 @@ fn what_go_would_not_print_is_dropped_and_pointers_keep_their_zero() {
 }
 
 #[test]
+fn yaml_that_is_not_utf_8_is_refused() {
+    let error = super::parse_yaml(b"a: \xff").err().unwrap();
+    assert_eq!(error, "yaml: invalid leading UTF-8 octet");
+}
+
+#[test]
 fn yaml_is_read_as_kubernetes_does() {
     let schema = schema_of("", "v1", "Pod").unwrap();
     let body = "kind: Pod\nmetadata:\n  name: x\n  labels: {80: a}\nspec:\n  hostNetwork: yes\n  volumes:\n  - name: v\n    \

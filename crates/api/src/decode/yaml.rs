@@ -14,13 +14,13 @@ pub(super) struct Parsed {
 
 /// Parses the document; the error is the text clients get.
 pub(super) fn parse(body: &[u8]) -> Result<Parsed, String> {
-    let text = String::from_utf8_lossy(body);
+    let text = std::str::from_utf8(body).map_err(|_| "yaml: invalid leading UTF-8 octet")?;
     let options = serde_saphyr::options! {
         legacy_octal_numbers: true,
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
     };
-    let parsed: Option<Node> = serde_saphyr::from_str_with_options(&text, options)
-        .map_err(|error| describe(&error, &text))?;
+    let parsed: Option<Node> = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| describe(&error, text))?;
     let mut duplicates = Vec::new();
     let value = parsed
         .unwrap_or(Node::Null)

@@ -15,6 +15,9 @@ use plinth_api::Status;
 const LIMIT: usize = 3 << 20;
 /// A body that takes longer than this is given up.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How much more of a body that is too large is taken, and for how long.
+const DISCARDED: usize = 32 << 20;
+const LINGER: Duration = Duration::from_secs(5);
 
 /// An error in the middle of a streamed body.
 pub(crate) type StreamError = Box<dyn std::error::Error + Send + Sync>;
@@ -119,12 +122,31 @@ where
     B: Body,
     B::Error: std::fmt::Display,
 {
-    if body.size_hint().lower() > LIMIT as u64 {
-        return Err(too_large());
+    let mut body = std::pin::pin!(body);
+    let whole = if body.size_hint().lower() > LIMIT as u64 {
+        Err(too_large())
+    } else {
+        tokio::time::timeout(PATIENCE, collect(body.as_mut()))
+            .await
+            .unwrap_or_else(|_| Err(Status::timeout("the request body took too long to arrive")))
+    };
+    if whole.as_ref().is_err_and(|status| status.code == 413) {
+        // Many clients look for an answer only after they have sent all, and see none on a connection that is closed
+        // before. Who goes on for too long is not listened to.
+        let _ = tokio::time::timeout(LINGER, discard(body)).await;
     }
-    tokio::time::timeout(PATIENCE, collect(body))
-        .await
-        .unwrap_or_else(|_| Err(Status::timeout("the request body took too long to arrive")))
+    whole
+}
+
+/// Takes what still comes, up to a limit, and forgets it.
+async fn discard<B: Body + Unpin>(mut body: B) {
+    let mut left = DISCARDED;
+    while let Some(Ok(frame)) = body.frame().await
+        && left > 0
+    {
+        let length = frame.data_ref().map_or(0, Buf::remaining);
+        left = left.saturating_sub(length);
+    }
 }
 
 async fn collect<B>(body: B) -> Result<Bytes, Status>
