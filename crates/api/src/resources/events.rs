@@ -135,7 +135,7 @@ impl Strategy for Rules {
         }
         for (field, path, shape) in UNCHANGING {
             if new[*field] != old[*field] {
-                let at = Path::new(*path);
+                let at = Path::new(path);
                 let error = FieldError::invalid(&at, Value::Null, "field is immutable");
                 errors.push(error.showing(printed(&new[*field], *shape)));
             }
