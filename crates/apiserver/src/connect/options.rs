@@ -39,8 +39,9 @@ pub(super) fn read(
         }
     } else {
         for flag in FLAGS {
-            if query.flag(flag).unwrap_or(false) {
-                object.insert(flag.to_owned(), true.into());
+            // What is refused is not what is left out: output is wanted unless refused.
+            if let Some(wanted) = query.flag(flag) {
+                object.insert(flag.to_owned(), wanted.into());
             }
         }
         if let Some(container) = query.text("container") {
