@@ -118,7 +118,7 @@ fn count(
         disruptions_allowed: Some(allowed),
         disrupted_pods: (!disrupted.is_empty()).then_some(disrupted),
         observed_generation: world.budget.metadata.generation,
-        conditions: conditions(world, old, holds, reason, String::new(), now),
+        conditions: Some(conditions(world, old, holds, reason, String::new(), now)),
     }
 }
 
@@ -157,7 +157,7 @@ fn blind(
 ) -> PodDisruptionBudgetStatus {
     PodDisruptionBudgetStatus {
         disruptions_allowed: Some(0),
-        conditions: conditions(world, old, "False", "SyncFailed", why, now),
+        conditions: Some(conditions(world, old, "False", "SyncFailed", why, now)),
         ..old.clone()
     }
 }
@@ -169,7 +169,7 @@ fn conditions(
     reason: &str,
     message: String,
     now: Timestamp,
-) -> Option<Vec<Condition>> {
+) -> Vec<Condition> {
     let mut conditions = old.conditions.clone().unwrap_or_default();
     let current = conditions
         .iter()
@@ -190,5 +190,5 @@ fn conditions(
         Some(index) => conditions[index] = condition,
         None => conditions.push(condition),
     }
-    Some(conditions)
+    conditions
 }
