@@ -16,7 +16,7 @@ use super::{
     timestamp, too_contended,
 };
 use crate::admission::{self, Operation, Options, Request};
-use crate::cache::Object;
+use crate::cache::{Header, Object};
 use crate::definitions;
 use crate::kind::Kind;
 use crate::server::Core;
@@ -108,11 +108,15 @@ impl Core {
             Step::MarkAndRemove(last) => {
                 let expected = Expect::At(Revision(live.revision));
                 let marked = self.put(kind, &last, expected).await?;
-                let revision = parse(&marked).map_err(Refused::Status)?;
-                let revision = meta_text(&revision, "resourceVersion").parse();
+                let parsed = parse(&marked).map_err(Refused::Status)?;
+                let revision = meta_text(&parsed, "resourceVersion").parse();
                 // Every stored object carries the revision it was stored at.
                 let revision = revision.map_err(|e| Refused::Status(Status::internal(e)))?;
-                let last = self.remove(kind, &last, revision).await?;
+                let last = match self.remove(kind, &last, revision).await {
+                    // Somebody who saw the mark was quicker; it is gone as was asked.
+                    Err(Refused::Raced) if !is_live(kind, &live.header) => marked,
+                    outcome => outcome?,
+                };
                 Ok(Deleted::Gone { last, uid })
             }
             Step::Remove(last) => {
@@ -121,6 +125,12 @@ impl Core {
             }
         }
     }
+}
+
+/// Whether an object is still there.
+fn is_live(kind: &Kind, header: &Header) -> bool {
+    let live = kind.cache.get(&header.namespace, &header.name);
+    live.is_some_and(|live| live.header.uid == header.uid)
 }
 
 pub(super) fn check_preconditions(

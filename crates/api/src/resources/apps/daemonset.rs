@@ -77,6 +77,8 @@ impl Strategy for Rules {
         }
         default_template(ensure(spec, "template"));
         show_counts(object);
+        // Always there, so whoever makes the object manages it.
+        set_template_generation(object, template_generation(object));
     }
 
     fn prepare_create(&self, object: &mut Value) {
