@@ -52,8 +52,12 @@ class Addresses(Unharmed):
     def test_long_ones(self):
         answer = ask("GET", "/api/v1/" + "a" * 60_000)
         self.assertIn(answer.code, (404, 414, 431))
-        answer = ask("GET", MAPS, X_Long="b" * 2_000_000)
-        self.assertIn(answer.code, (400, 431))
+        # The server need not read all of it before it answers and hangs up, which the sender may notice first.
+        try:
+            self.assertIn(ask("GET", MAPS, X_Long="b" * 2_000_000).code, (400, 431))
+        except OSError as cut:
+            self.assertNotIsInstance(cut, TimeoutError)
+        self.assertEqual(ask("GET", MAPS).code, 200)
 
     def test_what_is_not_http(self):
         for text in (b"\x00" * 1000, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense"):
