@@ -269,7 +269,7 @@ impl Counted {
         while seen < events {
             let frame = self.body.frame().await.context("the watch ended")??;
             if let Some(chunk) = frame.data_ref() {
-                seen += chunk.split(|byte| *byte == b'\n').count() - 1;
+                seen += chunk.iter().filter(|byte| **byte == b'\n').count();
             }
         }
         Ok(())
