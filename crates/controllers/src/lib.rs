@@ -16,6 +16,7 @@ mod endpointslice;
 mod flow_schemas;
 mod garbage_collector;
 mod history;
+mod horizontal_autoscaler;
 mod index;
 mod job;
 mod kinds;
@@ -116,6 +117,7 @@ pub async fn run(context: Context) {
     cronjob::spawn(&context, &mut tasks);
     daemonset::spawn(&context, &pods, &mut tasks);
     disruption::spawn(&context, &mut tasks);
+    horizontal_autoscaler::spawn(&context, &mut tasks);
     endpoints::spawn(&context, &mut tasks);
     endpointslice::spawn(&context, &mut tasks);
     volume_binder::spawn(&context, &mut tasks);
