@@ -264,6 +264,10 @@ pub(crate) struct Counted {
 
 impl Counted {
     /// Waits for this many events.
+    #[expect(
+        clippy::naive_bytecount,
+        reason = "a crate for this one line would be too much"
+    )]
     pub(crate) async fn receive(&mut self, events: usize) -> Result<()> {
         let mut seen = 0;
         while seen < events {

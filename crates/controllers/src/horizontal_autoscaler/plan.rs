@@ -220,7 +220,7 @@ fn set(
     if condition.status != is {
         condition.last_transition_time = Some(Time(now));
     }
-    condition.status = is.to_owned();
+    is.clone_into(&mut condition.status);
     condition.reason = Some(reason.to_owned());
     condition.message = Some(message.to_owned());
 }
