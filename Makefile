@@ -1,5 +1,5 @@
 # The doors of this project. Each target does its own set-up; see README.md.
-.PHONY: demo test lint bench e2e setup reference schemathesis clean
+.PHONY: demo test lint bench e2e setup reference schemathesis fuzz clean
 
 CARGO ?= cargo
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -42,6 +42,10 @@ reference: setup
 schemathesis: setup
 	$(CARGO) build --workspace --bins
 	scripts/schemathesis.sh 600
+
+# Every decoder of bytes from outside, 30 s each.
+fuzz: setup
+	scripts/fuzz.sh 30
 
 setup:
 	scripts/setup.sh

@@ -7,6 +7,8 @@ mod cel;
 mod custom;
 mod decode;
 mod field;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod jsonpath;
 pub mod meta;
 pub mod names;

@@ -26,6 +26,8 @@ mod discovery;
 mod dispatch;
 mod encode;
 mod encryption;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod groups;
 mod health;
 mod http;

@@ -22,4 +22,6 @@ mod volumes;
 mod worker;
 
 pub use kubelet::{KubeletConfig, KubeletError, run};
+#[cfg(fuzzing)]
+pub use serve::fuzzing;
 pub use volumes::unmount_below;

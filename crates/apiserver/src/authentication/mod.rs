@@ -20,6 +20,8 @@ use rustls::pki_types::CertificateDer;
 pub(crate) use certificate::Certified;
 pub use certificate::ClientCertificates;
 pub use jwt::BadKey;
+#[cfg(fuzzing)]
+pub use jwt::believed;
 pub use service_account::ServiceAccountConfig;
 pub(crate) use service_account::{Authenticated, Binding, Order, Reference, ServiceAccounts};
 pub use static_tokens::{BadTokens, StaticTokens};

@@ -76,6 +76,12 @@ impl Continuation {
     }
 }
 
+/// The fuzzer's door: whether a token can be read.
+#[cfg(fuzzing)]
+pub(crate) fn reads_as_continuation(token: &str) -> bool {
+    Continuation::decode(token).is_ok()
+}
+
 /// A page of a list.
 pub(crate) struct Page {
     pub(crate) objects: Vec<Arc<Object>>,

@@ -11,6 +11,8 @@ use plinth_api::{FieldSelector, Selector, SelectorError, Status};
 use serde_json::json;
 
 pub(crate) use form::{parse, respond, respond_as};
+#[cfg(fuzzing)]
+pub(crate) use list::reads_as_continuation;
 pub(crate) use list::{list, selected};
 pub(crate) use watch::{WatchContext, watch};
 

@@ -13,3 +13,5 @@ mod tail;
 pub(crate) use line::log_line_text;
 pub(crate) use server::{NodeApi, serve};
 pub(crate) use stream::Streams;
+#[cfg(fuzzing)]
+pub use stream::fuzzing;

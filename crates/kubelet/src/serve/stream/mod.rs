@@ -4,6 +4,8 @@
 mod channels;
 mod client;
 mod forward;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod remote;
 mod session;
 mod spdy;
