@@ -125,9 +125,15 @@ impl Strategy for Rules {
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
-        let mut errors = self.validate(new);
-        let path = Path::new("spec");
-        errors.extend(immutable(&new["spec"], &old["spec"], "selector", &path));
+        let (new_spec, old_spec) = (&new["spec"], &old["spec"]);
+        let mut errors = Vec::new();
+        errors.extend(immutable(
+            new_spec,
+            old_spec,
+            "selector",
+            &Path::new("spec"),
+        ));
+        errors.extend(self.validate(new));
         errors
     }
 
