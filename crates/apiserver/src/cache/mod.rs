@@ -231,7 +231,7 @@ impl KindCache {
     }
 }
 
-/// Takes a batch of the store's events into the caches and has each noted; runs in the store's writer thread.
+/// Takes a batch of the store's events into the caches and has each noted; runs in the thread that commits.
 pub(crate) fn observe(
     kinds: &Kinds,
     clock: &Clock,

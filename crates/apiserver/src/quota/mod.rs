@@ -109,7 +109,7 @@ impl Quotas {
         self.bell.notify_one();
     }
 
-    /// Looks at one change of one object; runs in the store's writer thread.
+    /// Looks at one change of one object; runs in the thread that commits.
     pub(crate) fn observe(
         &self,
         kind: &Kind,

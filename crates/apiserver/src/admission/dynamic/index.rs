@@ -74,7 +74,7 @@ impl Default for Hooks {
 }
 
 impl Hooks {
-    /// Looks at one change of one object; runs in the store's writer thread.
+    /// Looks at one change of one object; runs in the thread that commits.
     pub(crate) fn observe(&self, kind: &Kind) {
         if kind.resource.group == GROUP {
             self.stale.store(true, Ordering::Release);
